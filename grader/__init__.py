@@ -1,0 +1,1 @@
+"""Builds the notebooks and marks what students hand in."""
