@@ -1,0 +1,85 @@
+"""What a check does inside a notebook: practising it shows a panel, being graded it returns the points.
+
+The same line, `check.attention(attention)`, serves both. It is being graded where ATTNLAB_SEED holds a seed, or
+where nbgrader says that it autogrades. ATTNLAB_STRICT=1 turns a failed check into an exception, for tests.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from attnlab.checks import progress
+from attnlab.checks.exercise import Exercise
+from attnlab.checks.marking import mark
+from attnlab.checks.report import Report
+
+
+class CheckFailed(AssertionError):
+    """A check did not pass, and ATTNLAB_STRICT asked to be told."""
+
+
+def check(exercise: Exercise, answer: Any) -> Report | float:
+    """Mark an answer: the panel when practising, the points as a float when graded."""
+    seed = grading_seed()
+    if seed is not None:
+        return delivered(mark(exercise, answer, seed, diagnosed=False))
+    report = mark(exercise, answer)
+    progress.note(report)
+    return delivered(report)
+
+
+def delivered(report: Report) -> Report | float:
+    """A report in the form that the surroundings ask for."""
+    if grading_seed() is not None:
+        return float(report.points)  # a float: nbgrader takes anything else for full marks
+    if os.environ.get("ATTNLAB_STRICT") == "1" and not report.passed:
+        raise CheckFailed(str(report))
+    return report
+
+
+def grading_seed() -> int | None:
+    """The secret seed, or None when practising. nbgrader's own autograder gets a new one each time."""
+    given = os.environ.get("ATTNLAB_SEED")
+    if given:
+        return int(given)
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+        return secrets.randbits(31)
+    return None
+
+
+def carry_on(exercise: Exercise, answer: Any) -> Callable:
+    """The learner's answer if it passes, else the reference, with a line that says so.
+
+    Being graded it is always the learner's own: nothing that a mark needs may rest on the reference.
+    """
+    if grading_seed() is not None:
+        return answer
+    if mark(exercise, answer, diagnosed=False).passed:
+        print(f"Carrying on with your own `{exercise.name}`.")
+        return answer
+    print(f"Carrying on with the reference `{exercise.name}`, because yours does not pass its check yet.")
+    return exercise.answer
+
+
+_hints_given: dict[str, int] = {}
+
+
+class Hint:
+    """A hint, shown as it is."""
+
+    def __init__(self, level: int, text: str, more: bool):
+        self.level, self.text, self.more = level, text, more
+
+    def __repr__(self) -> str:
+        return f"Hint {self.level} of 4: {self.text}" + ("\n(Call it again for the next one.)" if self.more else "")
+
+
+def hint(exercise: Exercise, level: int | None = None) -> Hint:
+    """The next hint of an exercise, or the one of a level. Levels outside 1 to 4 give the nearest."""
+    level = _hints_given.get(exercise.full_name, 0) + 1 if level is None else level
+    level = min(max(int(level), 1), 4)
+    _hints_given[exercise.full_name] = level
+    return Hint(level, exercise.hints[level - 1], more=level < 4)

@@ -1,0 +1,105 @@
+"""The smallest example on which an answer differs from the reference, for a mistake that nobody has named.
+
+Axes are narrowed one after the other, by their names, in all inputs at once; then the numbers are rounded. What
+still differs is small enough to follow with a pencil.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from attnlab.checks.axes import input_axes
+from attnlab.checks.exercise import Case, Exercise
+from attnlab.checks.gates import gated
+from attnlab.checks.laws import Seen, close
+from attnlab.checks.observe import observe
+
+SECONDS = 0.8
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs by name, and one output as it came and as it was expected."""
+
+    inputs: dict[str, torch.Tensor]
+    name: str
+    got: torch.Tensor
+    want: torch.Tensor
+
+
+def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Example | None:
+    """Shrink the first case that differs. None where nothing can be drawn (inputs that are no tensors)."""
+    first = next((case for name, case in seen.cases.items() if _example(exercise, answer, case)), None)
+    if first is None or not input_axes(exercise.answer, first):
+        return None
+    stop = time.perf_counter() + SECONDS
+    best = first
+    for candidates in (_narrowings, _roundings):
+        for case in candidates(exercise, lambda: best):
+            if time.perf_counter() > stop:
+                break
+            if _example(exercise, answer, case):
+                best = case
+    return _example(exercise, answer, best)
+
+
+def _narrowings(exercise: Exercise, current: Callable[[], Case]) -> Iterator[Case]:
+    """Each axis at 1, and where that does not do at 2 and at 3."""
+    names = dict.fromkeys(a for axes in input_axes(exercise.answer, current()).values() for a in axes)
+    for axis in names:
+        for size in (1, 2, 3):
+            before = current()
+            yield _narrowed(exercise, before, axis, size)
+            if current() is not before:
+                break
+
+
+def _narrowed(exercise: Exercise, case: Case, axis: str, size: int) -> Case:
+    axes = input_axes(exercise.answer, case)
+
+    def cut(name: str, value: object) -> object:
+        for i, own in enumerate(axes.get(name, ())):
+            if own == axis:
+                value = value.narrow(i, 0, min(size, value.shape[i]))
+        return value
+
+    return _changed(case, cut)
+
+
+def _changed(case: Case, change: Callable[[str, object], object]) -> Case:
+    return replace(
+        case,
+        inputs=tuple(change(name, value) for name, value in zip(case.names, case.inputs, strict=False)),
+        keywords={name: change(name, value) for name, value in case.keywords.items()},
+    )
+
+
+def _roundings(exercise: Exercise, current: Callable[[], Case]) -> Iterator[Case]:
+    """Two digits behind the point, then one, then whole numbers away from zero: as far as the difference lasts."""
+    for factor in (100, 10, 1):
+        yield _changed(current(), lambda _, value, factor=factor: _rounded(value, factor))
+
+
+def _rounded(value: object, factor: int) -> object:
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return torch.copysign((value * factor).abs().ceil(), value) / factor
+    return value
+
+
+def _example(exercise: Exercise, answer: Callable, case: Case) -> Example | None:
+    """The example that this case makes, or None where the answer agrees with the reference."""
+    want = observe(exercise.answer, case)
+    if want.fault is not None:
+        return None
+    got = gated(exercise.answer, exercise.returns, case, observe(answer, case, SECONDS), want)
+    if got.fault is not None and got.fault.kind != "shape":
+        return None
+    for name, mine, theirs in zip(exercise.returns, got.outputs, want.outputs, strict=True):
+        if not close(mine, theirs):
+            tensors = {n: v for n, v in case.named_inputs().items() if isinstance(v, torch.Tensor)}
+            return Example(tensors, name, mine, theirs)
+    return None

@@ -1,0 +1,6 @@
+"""Figures that everybody can read: a picture with its description, its table, and where it helps, live controls."""
+
+from attnlab.viz.explore import explore
+from attnlab.viz.figure import Figure, figure
+
+__all__ = ["Figure", "explore", "figure"]
