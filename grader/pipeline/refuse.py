@@ -9,7 +9,7 @@ from grader.pipeline.stub import BEGIN, END, STUB, stubbed
 
 
 def refuse(source: Source, lesson) -> None:
-    """Raise Refused for the first thing in `source` that cannot become a lesson; `lesson` is from the checks."""
+    """Raise Refused for the first thing in `source` that cannot become a lesson of `lesson`'s checks."""
     refuse_names_in_wrong_place(source)
     for cell in source.cells:
         refuse_raw(source, cell)

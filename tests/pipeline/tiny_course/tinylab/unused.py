@@ -1,0 +1,1 @@
+"""No lesson imports this."""
