@@ -42,6 +42,7 @@ def run(notebook: NotebookNode, folder: Path, root: Path, where: str, **env: str
             notebook,
             timeout=CELL_LIMIT_S,
             kernel_name="python3",
+            extra_arguments=["--log-level=40"],  # a kernel warns on the terminal about its own ports
             resources={"metadata": {"path": str(folder)}},
             store_widget_state=False,
             record_timing=False,

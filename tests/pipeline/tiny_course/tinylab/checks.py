@@ -32,5 +32,5 @@ exercises = {
     "mean": Exercise("mean", on_1_2_6=3.0),
     "largest": Exercise("largest", stretch=True, on_1_2_6=6.0),
 }
-lesson = SimpleNamespace(slug="90_tiny", exercises=exercises, recall=(), predictions={}, quiz_items=())
+lesson = SimpleNamespace(slug="90_tiny", exercises=exercises, recall_items=(), predictions={}, quiz_items=())
 check = SimpleNamespace(**exercises)

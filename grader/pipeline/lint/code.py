@@ -1,0 +1,42 @@
+"""The lesson's code: how long its cells are, and whether its figures can be read without seeing."""
+
+from collections.abc import Iterator
+from statistics import median
+
+from grader.pipeline.lint.calls import calls
+from grader.pipeline.source import Cell, Source
+
+LINES = 30
+USUAL_LINES = (3, 8)
+ONE_LINERS = ("predict", "quiz", "recall")
+
+
+def lines(cell: Cell) -> int:
+    """Lines that say something: solutions count, their markers and blank lines do not."""
+    return sum(bool(line.strip()) and "SOLUTION" not in line for line in cell.text.split("\n"))
+
+
+def no_long_cells(source: Source) -> Iterator[str]:
+    for cell in source.code:
+        if lines(cell) > LINES:
+            yield f"cell {cell.number}: {lines(cell)} lines of code; expected at most {LINES}"
+
+
+def usual_length(source: Source) -> Iterator[str]:
+    """Checks and questions are one line by their nature and would hide what the other cells are like."""
+    counts = [lines(cell) for cell in source.code if not cell.check and cell.role not in ONE_LINERS]
+    low, high = USUAL_LINES
+    if counts and not low <= median(counts) <= high:
+        yield f"code cells of {median(counts):g} lines (median); expected {low} to {high}"
+
+
+def figures_have_words(source: Source) -> Iterator[str]:
+    for cell, name, call in calls(source):
+        if name not in ("figure", "viz.figure"):
+            continue
+        given = {keyword.arg for keyword in call.keywords}
+        for missing in {"alt", "table"} - given:
+            yield f"cell {cell.number}: figure(...) without {missing}="
+
+
+RULES = (no_long_cells, usual_length, figures_have_words)
