@@ -15,7 +15,7 @@ import torch
 from attnlab.checks.exercise import Case, Exercise, Mistake
 from attnlab.checks.gates import gated
 from attnlab.checks.laws import Seen, close
-from attnlab.checks.observe import Observation, observe
+from attnlab.checks.observe import Fault, Observation, observe
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,20 @@ def reference_run(exercise: Exercise, seed: int) -> tuple[dict[str, Case], dict[
 
 def same(mine: Observation, theirs: Observation) -> bool:
     """Were two answers seen to do the same with one case?"""
-    if (mine.fault and mine.fault.kind) != (theirs.fault and theirs.fault.kind):
+    if _essence(mine.fault) != _essence(theirs.fault):
         return False
     if len(mine.outputs) != len(theirs.outputs) or mine.changed != theirs.changed:
         return False
     if not all(close(a, b) for a, b in zip(mine.outputs, theirs.outputs, strict=True)):
         return False
     return all(_same_gradient(mine.gradients.get(name), theirs.gradients.get(name)) for name in theirs.gradients)
+
+
+def _essence(fault: Fault | None) -> tuple[str, ...]:
+    """What two equal faults have in common: the kind, and where parameters do not fit, which ones."""
+    if fault is None:
+        return ()
+    return (fault.kind, fault.message) if fault.kind == "parameters" else (fault.kind,)
 
 
 def _same_gradient(mine: torch.Tensor | None, theirs: torch.Tensor | None) -> bool:

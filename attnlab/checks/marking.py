@@ -42,7 +42,7 @@ def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True)
     return report
 
 
-UNJUDGED = ("not callable", "hang", "nothing", "type", "parameters")
+UNJUDGED = ("not callable", "hang", "nothing", "type", "raised")  # the sentence about the fault says it all
 
 
 def _fault_everywhere(seen: Seen) -> str:

@@ -62,9 +62,9 @@ class Report:
             return [("verdict", f"○ {short}: not attempted yet (0 of {self.max_points} points)."), ("next", todo), hint]
         law, sentence = next(iter(self.broken.items()))
         verdict = f"✗ {short}: {self.points} of {self.max_points} points; {len(self.broken)} of {len(self.laws)} laws fail."
-        if self.fault:  # no law can be asked about a call that gives nothing to judge
-            return [("verdict", verdict), ("law", sentence), hint]
-        return [("verdict", verdict), ("law", f"First law: {law}. {sentence}"), *self._diagnosis_lines(), hint]
+        # No law can be asked about calls that all gave nothing to judge: the fault speaks for itself.
+        opening = "" if self.fault else f"First law: {law}. "
+        return [("verdict", verdict), ("law", f"{opening}{sentence}"), *self._diagnosis_lines(), hint]
 
     def _diagnosis_lines(self) -> list[tuple[str, str]]:
         mistakes = self.diagnosed.mistakes
