@@ -114,7 +114,7 @@ def test_names_that_only_role_cells_define(source):
     text = (
         '# %% role="experiment"\nimport math\nslope, other = 2, 3\n\n'
         "# %%\nother = 1\n\n"
-        '# %% exercise="mean"\ndef mean(x, slope_=1):\n    local = slope * other\n    return math.pi * local\n'
+        '# %% exercise="mean"\ndef mean(x):\n    local = slope * other\n    return math.pi * local\n'
     )
     first, second = names.names_of_role_cells(source(text))
     assert first.startswith("cell 3: uses `math`, which cell 1 (role='experiment') defines")
