@@ -66,7 +66,7 @@ def stale(course: Course, slugs: list[str]) -> list[str]:
             found.append(f"solutions/{slug}/{slug}.ipynb: text or metadata differ from the source")
             continue
         current.append(slug)
-    return found + _stale_releases(course, current) + _strays(course)
+    return found + _stale_releases(course, current) + _strays(course) + _unwritten(course)
 
 
 def _stale_releases(course: Course, slugs: list[str]) -> list[str]:
@@ -88,6 +88,14 @@ def _strays(course: Course) -> list[str]:
         f"lessons/{path.relative_to(course.lessons).as_posix()}: no lesson in solutions/ makes it"
         for path in sorted(course.lessons.glob("*"))
         if path.name not in slugs
+    ]
+
+
+def _unwritten(course: Course) -> list[str]:
+    return [
+        f"solutions/{slug}/{slug}.py: missing, though attnlab.checks has this lesson"
+        for slug in course.checked
+        if slug not in course.slugs()
     ]
 
 

@@ -6,6 +6,7 @@ import nbformat
 import pytest
 
 from grader.pipeline.build import build, stale
+from grader.pipeline.course import Course
 from grader.pipeline.refusal import Refused
 
 SLUG = "90_tiny"
@@ -79,6 +80,13 @@ def test_an_edited_release_and_a_stray_file_are_found(built):
     assert stale(built, [SLUG]) == [
         "lessons/90_tiny/90_tiny.ipynb: differs from what nbgrader releases",
         "lessons/notes.txt: no lesson in solutions/ makes it",
+    ]
+
+
+def test_checks_without_a_lesson_are_found(built):
+    course = Course(built.root, {**built.checked, "91_next": built.checked[SLUG]}, built.package)
+    assert stale(course, [SLUG]) == [
+        "solutions/91_next/91_next.py: missing, though attnlab.checks has this lesson"
     ]
 
 
