@@ -1,0 +1,7 @@
+"""Small real data that comes with the course; where each file is from stands in ORIGIN.md."""
+
+from attnlab.data.clip import CLIP_SECONDS, load_clip
+from attnlab.data.digits import load_digits
+from attnlab.data.verified import DataError
+
+__all__ = ["CLIP_SECONDS", "DataError", "load_clip", "load_digits"]
