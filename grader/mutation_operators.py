@@ -1,7 +1,7 @@
-"""Mutations that people make by mistake and that cosmic-ray has no operator for, in cosmic-ray's own form.
+"""Changes that people make by mistake and cosmic-ray has no operator for, in cosmic-ray's own form.
 
-An operator lists the positions in a parse tree where it applies, and changes one of them. cosmic-ray's visitor
-does the walking. The trees are parso's: a call is a `trailer`, its arguments are an `arglist`.
+An operator lists the positions in a parse tree where it applies, and changes one of them; cosmic-ray walks
+the tree. The trees are parso's: a call is a `trailer`, its arguments are an `arglist`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ Positions = Iterator[tuple[tuple[int, int], tuple[int, int]]]
 
 AXES = ("-1", "-2", "0", "1")
 
-SIBLINGS = {  # names that stand for each other's opposite
-    name: other
-    for pair in (("amax", "amin"), ("sum", "mean"), ("tril", "triu"), ("ones", "zeros"), ("any", "all"), ("argmax", "argmin"))
-    for name, other in (pair, pair[::-1])
-}
+PAIRS = ("amax amin", "argmax argmin", "sum mean", "tril triu", "ones zeros", "any all")
+OPPOSITE = dict(p.split() for p in PAIRS) | dict(p.split()[::-1] for p in PAIRS)
+
+SYMMETRIC = ("transpose", "swapaxes", "allclose", "equal")  # their first two arguments may change places
 
 
 class OtherAxis(Operator):
@@ -43,7 +42,10 @@ class OtherAxis(Operator):
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
-        return (Example("x.sum(dim=-1)", "x.sum(dim=-2)"), Example("x.sum(dim=-1)", "x.sum(dim=0)", occurrence=1))
+        return (
+            Example("x.sum(dim=-1)", "x.sum(dim=-2)"),
+            Example("x.sum(dim=-1)", "x.sum(dim=0)", occurrence=1),
+        )
 
 
 class DropStatement(Operator):
@@ -93,7 +95,7 @@ class DropKeyword(Operator):
 
 
 class SwapArguments(Operator):
-    """Two neighbouring arguments of a call, swapped: positions with positions, values of keywords among themselves."""
+    """Two neighbouring arguments of a call, given by position, that are not alike, swapped."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Positions:
         for first, second in self._pairs(node):
@@ -108,8 +110,11 @@ class SwapArguments(Operator):
     def _pairs(node: NodeOrLeaf) -> list[tuple[int, int]]:
         if node.type != "arglist" or node.parent.type != "trailer":
             return []
+        called = node.parent.get_previous_sibling().get_last_leaf().value
         plain = [i for i, child in enumerate(node.children) if child.type not in ("operator", "argument")]
-        return list(zip(plain, plain[1:], strict=False))
+        pairs = zip(plain, plain[1:], strict=False)
+        code = [child.get_code().strip() for child in node.children]
+        return [(i, j) for i, j in pairs if code[i] != code[j] and called not in SYMMETRIC]
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
@@ -120,11 +125,11 @@ class OppositeName(Operator):
     """amax for amin, sum for mean, tril for triu."""
 
     def mutation_positions(self, node: NodeOrLeaf) -> Positions:
-        if isinstance(node, Name) and node.value in SIBLINGS:
+        if isinstance(node, Name) and node.value in OPPOSITE:
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: Name, index: int) -> Name:
-        return Name(SIBLINGS[node.value], node.start_pos, prefix=node.prefix)
+        return Name(OPPOSITE[node.value], node.start_pos, prefix=node.prefix)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
