@@ -1,0 +1,59 @@
+# What to type: `make lab` to learn, `make test` to check a change. `make` alone lists the rest.
+
+PYTHON  ?= python3.11
+WORKERS ?= 2
+BIN     := .venv/bin
+PIP     := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# One thread each: the tests run side by side, and sums come out the same on every machine.
+SERIAL  := OMP_NUM_THREADS=1
+# Jupyter refuses to run as root unless told; containers have nobody else.
+ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
+# nbgrader starts its helpers by name, so they must be found first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test lint lessons scoreboard constraints
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+lab: .venv/.lab ## open lesson 00 in JupyterLab (ARGS=--no-browser on a server)
+	@echo "== JupyterLab on lesson 00; stop it with Ctrl-C"
+	@$(BIN)/jupyter lab $(ROOT_OK) --ServerApp.root_dir=$(CURDIR)/lessons $(ARGS) lessons/00_welcome/00_welcome.ipynb
+
+test: .venv/.dev ## everything that must hold: lint, then all tests
+	@tools/chromium.sh
+	@$(MAKE) --no-print-directory lint
+	@echo "== tests, $(WORKERS) at a time"
+	@$(SERIAL) $(BIN)/python -m pytest tests -n $(WORKERS)
+
+lint: .venv/.dev ## ruff, and the lessons held against the template's numbers
+	@echo "== ruff, then the lessons' lint (under a minute)"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/python -m grader.pipeline lint
+
+lessons: .venv/.dev ## make solutions/*.ipynb and lessons/ from solutions/*.py (LESSON=05 for one)
+	@echo "== lessons; one whose source did not change takes seconds, one that did is executed"
+	@$(SERIAL) $(BIN)/python -m grader.pipeline build $(LESSON)
+
+scoreboard: .venv/.dev ## how well each exercise tells right from wrong; also writes it into README.md
+	@echo "== scoreboard of all exercises"
+	@$(SERIAL) $(BIN)/python -m grader.scoreboard
+
+constraints: ## pin constraints.txt anew, from what a fresh environment gets today
+	@tools/pin.sh "$(PYTHON)"
+
+.venv/bin/python:
+	@tools/venv.sh "$(PYTHON)"
+
+.venv/.lab: .venv/bin/python pyproject.toml constraints.txt
+	@echo "== installing what the lessons need: @LAB@"
+	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	@echo "== installing what the tests need: @DEV@"
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/.lab $@
