@@ -1,7 +1,7 @@
 """Checks that say which mistake was made.
 
     evaluate("self_attention.attention", answer) -> Report       for scripts and graders
-    exercises() -> the names of all exercises
+    exercises() -> the names of all exercises;  find_exercise(name) -> the Exercise
     from attnlab.checks.self_attention import check              in a notebook: check.attention(attention)
 
 Nothing is imported here before it is asked for: the checks need torch, `import attnlab` must not.
@@ -31,7 +31,7 @@ def exercises() -> list[str]:
     return [exercise.full_name for lesson in lessons() for exercise in lesson.exercises.values()]
 
 
-def exercise(name: str) -> Exercise:
+def find_exercise(name: str) -> Exercise:  # `exercise` is taken by the module of that name
     """The exercise of this full name. Raises KeyError with the nearest name when there is none."""
     found = {e.full_name: e for lesson in lessons() for e in lesson.exercises.values()}
     if name not in found:
@@ -48,7 +48,7 @@ def evaluate(name: str, answer: Any, seed: int = 0) -> Report:
     from attnlab.checks.report import Report
 
     try:
-        found = exercise(name)
+        found = find_exercise(name)
     except KeyError as error:
         return Report.without_exercise(name, error.args[0])
     return mark(found, answer, seed)

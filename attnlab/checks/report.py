@@ -143,10 +143,13 @@ def _number(value: float | bool, digits: int) -> str:
 
 def _given(example: Example) -> str:
     """The inputs in one line, with two digits behind the point."""
-    return "; ".join(
-        f"{name} = {((value * 100).round() / 100 if value.is_floating_point() else value).tolist()}"
-        for name, value in example.inputs.items()
-    )
+    return "; ".join(f"{name} = {_shortened(value)}" for name, value in example.inputs.items())
+
+
+def _shortened(value: torch.Tensor | float) -> object:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return ((value * 100).round() / 100 if value.is_floating_point() else value).tolist()
 
 
 def _titled(example: Example) -> list[tuple[str, list[list[str]]]]:

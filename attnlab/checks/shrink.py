@@ -23,20 +23,20 @@ SECONDS = 0.8
 
 @dataclass(frozen=True)
 class Example:
-    """Inputs by name, and one output as it came and as it was expected."""
+    """Inputs by name (tensors and numbers), and one output as it came and as it was expected."""
 
-    inputs: dict[str, torch.Tensor]
+    inputs: dict[str, torch.Tensor | float]
     name: str
     got: torch.Tensor
     want: torch.Tensor
 
 
 def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Example | None:
-    """Shrink the first case that differs. None where nothing can be drawn (inputs that are no tensors)."""
-    first = next((case for name, case in seen.cases.items() if _example(exercise, answer, case)), None)
-    if first is None or not input_axes(exercise.answer, first):
-        return None
+    """Shrink the first case that differs. None where nothing can be drawn (inputs such as functions)."""
     stop = time.perf_counter() + SECONDS
+    first = _first_that_differs(exercise, answer, seen)
+    if first is None:
+        return None
     best = first
     for candidates in (_narrowings, _roundings):
         for case in candidates(exercise, lambda: best):
@@ -45,6 +45,18 @@ def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Exampl
             if _example(exercise, answer, case):
                 best = case
     return _example(exercise, answer, best)
+
+
+def _first_that_differs(exercise: Exercise, answer: Callable, seen: Seen) -> Case | None:
+    """The first case that differs; the smallest where there are only numbers, which cannot be narrowed."""
+    drawable = [case for case in seen.cases.values() if all(_drawable(v) for v in case.named_inputs().values())]
+    if not any(input_axes(exercise.answer, case) for case in drawable):
+        drawable.sort(key=lambda case: seen.want[case.name].outputs[0].numel())
+    return next((case for case in drawable if _example(exercise, answer, case)), None)
+
+
+def _drawable(value: object) -> bool:
+    return isinstance(value, torch.Tensor | int | float)
 
 
 def _narrowings(exercise: Exercise, current: Callable[[], Case]) -> Iterator[Case]:
@@ -100,6 +112,5 @@ def _example(exercise: Exercise, answer: Callable, case: Case) -> Example | None
         return None
     for name, mine, theirs in zip(exercise.returns, got.outputs, want.outputs, strict=True):
         if not close(mine, theirs):
-            tensors = {n: v for n, v in case.named_inputs().items() if isinstance(v, torch.Tensor)}
-            return Example(tensors, name, mine, theirs)
+            return Example(case.named_inputs(), name, mine, theirs)
     return None
