@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from attnlab.checks.exercise import Exercise
-from attnlab.checks.questions import Question, ask, outcome
+from attnlab.checks.questions import All, Question, ask, outcome
 
 
 class Lesson:
@@ -31,12 +31,12 @@ class Lesson:
         for exercise in self.exercises.values():
             exercise.lesson = module
 
-    def recall(self, number: int, choice: str | None = None) -> Any:
-        """Ask recall question `number`; with a choice such as "b", answer it."""
+    def recall(self, number: int | None = None, choice: str | None = None) -> Any:
+        """Ask the recall questions, or one of them; with a choice such as "b", answer it."""
         return self._ask(self.recall_items, number, choice, "recall")
 
-    def quiz(self, number: int, choice: str | None = None) -> Any:
-        """Ask quiz question `number`; with a choice such as "b", answer it."""
+    def quiz(self, number: int | None = None, choice: str | None = None) -> Any:
+        """Ask the quiz, or one of its questions; with a choice such as "b", answer it."""
         return self._ask(self.quiz_items, number, choice, "quiz")
 
     def predict(self, name: str, choice: str | None = None) -> Any:
@@ -51,10 +51,12 @@ class Lesson:
             return _Plain(f"There is no prediction {name!r}. There are: {', '.join(self.predictions)}.")
         return outcome(self.predictions[name])
 
-    def _ask(self, items: tuple[Question, ...], number: int, choice: str | None, kind: str) -> Any:
+    def _ask(self, items: tuple[Question, ...], number: int | None, choice: str | None, kind: str) -> Any:
+        if number is None:
+            return All([self._ask(items, i + 1, None, kind) for i in range(len(items))])
         if not 1 <= number <= len(items):
             return _Plain(f"There is no {kind} question {number}. There are 1 to {len(items)}.")
-        return ask(items[number - 1], f'check.{kind}({number}, "a")', choice)
+        return ask(items[number - 1], f'check.{kind}({number}, "a")', choice, number=number)
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith("_"):

@@ -68,13 +68,30 @@ class Said:
             display(self.buttons())
 
 
-def ask(question: Question, typed: str, choice: str | None = None, feedback: bool = True) -> Said:
+class All:
+    """Several questions, one below the other."""
+
+    def __init__(self, questions: list[Said]):
+        self.questions = questions
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self.questions))
+
+    def _ipython_display_(self) -> None:
+        for question in self.questions:
+            question._ipython_display_()
+
+
+def ask(
+    question: Question, typed: str, choice: str | None = None, feedback: bool = True, number: int | None = None
+) -> Said:
     """Show a question; with a choice, the reply to it. `typed` is an example of answering by typing."""
     if choice is not None:
         return Said([reply(question, choice, feedback)])
+    text = question.text if number is None else f"{number}. {question.text}"
     listed = [f"{letter})  {option.text}" for letter, option in question.choices.items()]
     return Said(
-        [question.text, *listed, f"Press a button, or type {typed} with your letter."],
+        [text, *listed, f"Press a button, or type {typed} with your letter."],
         buttons=lambda: _buttons(question, feedback),
     )
 

@@ -2,6 +2,8 @@
 
 from attnlab.data.clip import CLIP_SECONDS, load_clip
 from attnlab.data.digits import load_digits
+from attnlab.data.minilm import minilm_folder
+from attnlab.data.sentence_pairs import load_sentence_pairs
 from attnlab.data.verified import DataError
 
-__all__ = ["CLIP_SECONDS", "DataError", "load_clip", "load_digits"]
+__all__ = ["CLIP_SECONDS", "DataError", "load_clip", "load_digits", "load_sentence_pairs", "minilm_folder"]

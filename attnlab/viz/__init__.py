@@ -2,5 +2,6 @@
 
 from attnlab.viz.explore import explore
 from attnlab.viz.figure import Figure, figure
+from attnlab.viz.plots import curves, matrix
 
-__all__ = ["Figure", "explore", "figure"]
+__all__ = ["Figure", "curves", "explore", "figure", "matrix"]
