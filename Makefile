@@ -20,7 +20,8 @@ help: ## this list
 
 lab: .venv/.lab ## open lesson 00 in JupyterLab (ARGS=--no-browser on a server)
 	@echo "== JupyterLab on lesson 00; stop it with Ctrl-C"
-	@$(BIN)/jupyter lab $(ROOT_OK) --ServerApp.root_dir=$(CURDIR)/lessons $(ARGS) lessons/00_welcome/00_welcome.ipynb
+	@$(BIN)/jupyter lab $(ROOT_OK) --ServerApp.root_dir="$(CURDIR)/lessons" \
+		--LabApp.default_url=/lab/tree/00_welcome/00_welcome.ipynb $(ARGS)
 
 test: .venv/.dev ## everything that must hold: lint, then all tests
 	@tools/chromium.sh

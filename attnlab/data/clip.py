@@ -13,8 +13,8 @@ CLIP_SECONDS = np.arange(16) * 8 / 25  # every eighth frame of a film with 25 a 
 
 
 def load_clip() -> np.ndarray:
-    """Return uint8 (frames 16, height 72, width 128, colours 3); CLIP_SECONDS has the time of each frame.
+    """Return uint8 (frames 16, height 72, width 128, colours 3); CLIP_SECONDS has each frame's time.
 
-    The rabbit comes out of his burrow, stretches and settles; the camera follows him a little. Raises DataError.
+    The rabbit comes out of his burrow, stretches and settles; the camera follows a little. Raises DataError.
     """
     return load_verified("clip.npz", SHA256)["frames"]
