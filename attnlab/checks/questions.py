@@ -105,7 +105,7 @@ def outcome(question: Question) -> Said:
         opening = f"You predicted {made}: so it is."
     else:
         opening = f"You predicted {made}. {question.choices[made].feedback}"
-    return Said([opening, f"{right})  {question.choices[right].text} {question.choices[right].feedback}"])
+    return Said([opening, f"{right})  {question.choices[right].text}", question.choices[right].feedback])
 
 
 def _buttons(question: Question, feedback: bool) -> Any:

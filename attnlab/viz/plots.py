@@ -8,13 +8,22 @@ from typing import Any
 STYLES = (("#b35806", "o", "--"), ("#2166ac", "s", "-"), ("#542788", "^", ":"))
 
 
-def matrix(panels: Mapping[str, Any], xlabel: str, ylabel: str, label: str, vmin: float = 0.0, words: Sequence[str] = ()) -> Any:
+def matrix(
+    panels: Mapping[str, Any],
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    vmin: float = 0.0,
+    words: Sequence[str] = (),
+    thumbnails: Sequence[Any] = (),
+) -> Any:
     """Tables of numbers as colour, side by side, with one colour bar up to 1.
 
-    panels: title -> (queries, keys). words: what stands at the ticks; without them, numbers. Returns the
-    matplotlib figure.
+    panels: title -> (queries, keys). words: what stands at the ticks; without them, numbers. thumbnails: pictures
+    of the keys, in their order, set in a row below the columns. Returns the matplotlib figure.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     picture, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.4), sharey=True, squeeze=False)
     for ax, (title, values) in zip(axes[0], panels.items(), strict=True):
@@ -23,6 +32,13 @@ def matrix(panels: Mapping[str, Any], xlabel: str, ylabel: str, label: str, vmin
         if words:
             ax.set_xticks(range(len(words)), words, rotation=90)
             ax.set_yticks(range(len(words)), words)
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+        for i, thumbnail in enumerate(thumbnails):
+            inset = ax.inset_axes((i / len(thumbnails), -0.33, 1 / len(thumbnails), 0.2))
+            inset.imshow(thumbnail)
+            inset.axis("off")
     axes[0, 0].set_ylabel(ylabel)
     picture.colorbar(image, ax=axes.ravel().tolist(), label=label, shrink=0.85)
     return picture

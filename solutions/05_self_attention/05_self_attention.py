@@ -94,7 +94,8 @@ check.predict("frames")
 clip = torch.tensor(load_clip()).float().flatten(start_dim=1) / 255  # (frames, pixels)
 frames = F.normalize(clip - clip.mean(dim=0), dim=-1)
 correlation = frames @ frames.mT
-pic = matrix({"Frames of one pose find each other": correlation}, "frame (key)", "frame (query)", "cosine", vmin=-1)
+finding, poses = "Frames of one pose find each other", load_clip()[::2, :, 10:90]  # every second frame, its left part
+pic = matrix({finding: correlation}, "frame (key)", "frame (query)", "cosine", vmin=-1, thumbnails=poses)
 alike = [int(correlation[i].topk(2).indices[1]) for i in range(16)]
 figure(
     pic,
@@ -167,8 +168,7 @@ start = time.perf_counter()
 looped = torch.tensor([[float((q * k).sum()) for k in key[0]] for q in query[0]])
 middle = time.perf_counter()
 batched = my_scores(query, key)[0]
-end = time.perf_counter()
-print(f"loops {1e3 * (middle - start):.1f} ms, one product {1e3 * (end - middle):.3f} ms; "
+print(f"loops {1e3 * (middle - start):.1f} ms, one product {1e3 * (time.perf_counter() - middle):.3f} ms; "
       f"largest difference {(looped - batched).abs().max():.0e}")  # fmt: skip
 
 # %% role="predict"
@@ -304,7 +304,7 @@ def attend_to_frames(sharpness, mask):
     seen = {"everything": None, "the past only": torch.ones(16, 16).tril().bool()}[mask]
     query = frames * sharpness * frames.shape[-1] ** 0.5  # undo the scale: these vectors have length one
     weights = my_attention(query[None], frames[None], clip[None], seen)[1][0]
-    pic = matrix({f"Each frame looks at its own pose ({mask})": weights}, "frame (key)", "frame (query)", "weight")
+    pic = matrix({f"Each frame looks at its own pose, seeing {mask}": weights}, "frame (key)", "frame (query)", "weight")
     own = weights.diagonal().mean().item()
     return figure(pic, alt=f"Attention of 16 frames at sharpness {sharpness:.2g}, seeing {mask}: blocks along the diagonal; "
                   f"a frame keeps {own:.2f} of its attention for itself on average.",
@@ -522,10 +522,9 @@ print(f"largest difference between its vectors with its own attention and with y
 # %% role="experiment"
 batch = tokenizer("The cat that the dogs chased was tired because it had run all day.", return_tensors="pt")
 words = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
-with torch.no_grad():
-    maps = torch.stack(minilm(**batch, output_attentions=True).attentions)[:, 0]  # (layers, heads, queries, keys)
-    my_layer = check.SelfAttention1d.carry_on(SelfAttention1d)(384, 32)  # untrained, on the same tokens
-    untrained = my_layer(minilm.embeddings(batch["input_ids"]))[1][0]
+maps = torch.stack(minilm(**batch, output_attentions=True).attentions)[:, 0].detach()  # (layers, heads, queries, keys)
+my_layer = check.SelfAttention1d.carry_on(SelfAttention1d)(384, 32)  # untrained, on the same tokens
+untrained = my_layer(minilm.embeddings(batch["input_ids"]))[1][0].detach()
 previous = maps.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)  # by layer and head
 layer, head = divmod(int(previous.argmax()), 12)
 print(f"layer {layer}, head {head} puts {previous.max():.2f} of its weight on the token before")
@@ -535,10 +534,9 @@ def beside_yours(layer, head):
     panels = {"your layer, untrained": untrained, f"MiniLM, layer {layer}, head {head}": maps[layer, head]}
     pic = matrix(panels, "token (key)", "token (query)", "weight", words=words)
     pic.suptitle("Training adds where to look")
-    best = maps[layer, head].argmax(dim=-1)
     return figure(pic, alt=f"Two tables of weights over one sentence. Your untrained layer weighs all tokens about alike; MiniLM's "
                   f"layer {layer}, head {head} has its largest weight, {maps[layer, head].max():.2f}, in one cell of a row.",
-                  table={"token": words, "looks most at": [words[j] for j in best], "weight": maps[layer, head].amax(dim=-1)})  # fmt: skip
+                  table={"token": words, "looks most at": [words[j] for j in maps[layer, head].argmax(-1)], "weight": maps[layer, head].amax(-1)})  # fmt: skip
 
 
 explore(beside_yours, layer=[layer, *(n for n in range(6) if n != layer)], head=[head, *(n for n in range(12) if n != head)])
@@ -573,7 +571,7 @@ ax.barh(list(versions), found, color=["#2166ac"] + ["#b35806"] * (len(versions) 
 for row, (n, cosine) in enumerate(zip(found, likeness)):
     ax.text(n + 0.2, row, f"{n}   (cosine to the original {cosine:.2f})", va="center")
 ax.invert_yaxis()
-ax.set(xlabel="sentences that find their partner, of 16", xlim=(0, 24), title="Some wrong versions look right from outside")
+ax.set(xlabel="sentences that find their partner, of 16", xlim=(0, 30), title="Some wrong versions look right from outside")
 ax.set_xticks(range(0, 17, 4))
 figure(
     pic,
