@@ -74,7 +74,7 @@ def mutants(exercise: Exercise) -> tuple[Mutant, ...]:
     known = {_essence(compile(source, file, "exec"))}
     equivalent = EQUIVALENT.get(exercise.full_name, {})
     made = []
-    for rule, mutated, line in _changed_sources(source, name):
+    for rule, mutated, line in _changed_sources(source, name, _operators(exercise.answer)):
         code = _compiled(mutated, file)
         if code is None or _essence(code) in known or line in equivalent:
             continue
@@ -85,12 +85,12 @@ def mutants(exercise: Exercise) -> tuple[Mutant, ...]:
     return tuple(made)
 
 
-def _changed_sources(source: str, name: str) -> Iterator[tuple[str, str, str]]:
+def _changed_sources(source: str, name: str, operators: list[Operator]) -> Iterator[tuple[str, str, str]]:
     """The rule, the whole file with one change in a definition the answer needs, and the changed line."""
     lines = source.splitlines(keepends=True)
     for start, end in _needed(source, name):
         definition = "".join(lines[start:end])
-        for operator in _operators():
+        for operator in operators:
             for occurrence in itertools.count():
                 changed = mutate_code(definition, operator, occurrence)
                 if changed is None:
@@ -99,8 +99,14 @@ def _changed_sources(source: str, name: str) -> Iterator[tuple[str, str, str]]:
                 yield type(operator).__name__, whole, _changed_line(definition, changed)
 
 
-def _operators() -> list[Operator]:
-    return [*(get_operator(f"core/{name}")() for name in CORE), *(operator() for operator in OWN)]
+def _operators(answer: Callable) -> list[Operator]:
+    """All of them; but the numbers in a law (an answer that returns a bool) are inputs that it tries.
+
+    Other inputs make another law that is as right, so those numbers stay as they are.
+    """
+    is_a_law = inspect.signature(answer).return_annotation in (bool, "bool")
+    names = [name for name in CORE if not (is_a_law and name == "NumberReplacer")]
+    return [*(get_operator(f"core/{name}")() for name in names), *(operator() for operator in OWN)]
 
 
 def _needed(source: str, name: str) -> list[tuple[int, int]]:
