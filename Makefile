@@ -50,11 +50,11 @@ constraints: ## pin constraints.txt anew, from what a fresh environment gets tod
 	@tools/venv.sh "$(PYTHON)"
 
 .venv/.lab: .venv/bin/python pyproject.toml constraints.txt
-	@echo "== installing what the lessons need: @LAB@"
+	@echo "== installing what the lessons need: about 3 minutes, 430 MB (more with CUDA)"
 	@$(PIP) --editable '.[lab]'
 	@touch $@
 
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
-	@echo "== installing what the tests need: @DEV@"
+	@echo "== installing what the tests need: about 4 minutes, 530 MB (more with CUDA)"
 	@$(PIP) --editable '.[dev]'
 	@touch .venv/.lab $@

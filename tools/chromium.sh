@@ -22,7 +22,7 @@ else
     without "apt-get needs root. Run: sudo apt-get install chromium"
 fi
 
-echo "== installing Chromium through apt-get: @APT@"
+echo "== installing Chromium through apt-get: 110 MB, up to 230 MB with the libraries it needs"
 log=$(mktemp)
 if $as_root apt-get update >"$log" 2>&1 &&
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \

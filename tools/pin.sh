@@ -6,7 +6,7 @@ python=${1:-python3.11}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-echo "== pinning in a fresh environment: @DEV@"
+echo "== pinning in a fresh environment: about 4 minutes, 730 MB"
 "$python" -m venv "$scratch/venv"
 "$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]'
 {
