@@ -26,11 +26,11 @@ def _in_float64(scores, temperature=1.0):
 RIGHT: dict[str, Softmax] = {
     "torch's own": lambda scores, temperature=1.0: torch.softmax(scores / temperature, dim=-1),
     "maximum subtracted": reference,
-    "row by row": _row_by_row,
     "exponential of log_softmax": lambda scores, temperature=1.0: (
         (scores / temperature).log_softmax(-1).exp()
     ),
     "in float64, maximum subtracted": _in_float64,
+    "row by row": _row_by_row,
 }
 
 
@@ -64,15 +64,15 @@ def _maximum_before_the_temperature(scores, temperature=1.0):
 def wrong(limit: float) -> dict[str, Softmax]:
     """Name -> implementation. `limit` is where the clamped one clamps."""
     return {
-        "nothing subtracted": _shifted(_nothing),
+        "scores clamped": _shifted(_nothing, before=lambda scores: scores.clamp(-limit, limit)),
+        "maximum before the temperature": _maximum_before_the_temperature,
+        "maximum of all rows subtracted": _shifted(lambda scores: scores.max()),
+        "first score subtracted": _shifted(lambda scores: scores[..., :1]),
+        "maximum or zero subtracted": _shifted(lambda scores: scores.amax(-1, keepdim=True).clamp(min=0)),
+        "NaN turned into zero": _shifted(_nothing, end=lambda weights: weights.nan_to_num(0.0)),
+        "logarithm of the sum": _logarithm_of_the_sum,
         "nothing subtracted, in float64": _shifted(_nothing, before=torch.Tensor.double),
         "nothing subtracted, in float16": _shifted(_nothing, before=torch.Tensor.half),
-        "first score subtracted": _shifted(lambda scores: scores[..., :1]),
-        "logarithm of the sum": _logarithm_of_the_sum,
-        "maximum or zero subtracted": _shifted(lambda scores: scores.amax(-1, keepdim=True).clamp(min=0)),
         "largest size subtracted": _shifted(lambda scores: scores.abs().amax(-1, keepdim=True)),
-        "maximum of all rows subtracted": _shifted(lambda scores: scores.max()),
-        "maximum before the temperature": _maximum_before_the_temperature,
-        "scores clamped": _shifted(_nothing, before=lambda scores: scores.clamp(-limit, limit)),
-        "NaN turned into zero": _shifted(_nothing, end=lambda weights: weights.nan_to_num(0.0)),
+        "nothing subtracted": _shifted(_nothing),
     }
