@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from attnlab.checks.report import Report
 
+ENTRY = ("points", "max_points", "attempts")  # what is noted of an exercise
+
 
 def path() -> Path:
     """Where the file lies."""
@@ -34,7 +36,13 @@ def load() -> dict[str, Any]:
         noted = {}
     if not isinstance(noted, dict):
         raise ValueError("expected a JSON object")
-    return {"exercises": noted.get("exercises", {}), "answers": noted.get("answers", {})}
+    exercises, answers = noted.get("exercises", {}), noted.get("answers", {})
+    if not isinstance(exercises, dict) or not isinstance(answers, dict):
+        raise ValueError("expected objects under exercises and answers")
+    for name, entry in exercises.items():
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), int) for key in ENTRY):
+            raise ValueError(f"expected {', '.join(ENTRY)} as numbers under {name}, got {entry!r:.60}")
+    return {"exercises": exercises, "answers": answers}
 
 
 def note(report: Report) -> None:
