@@ -16,21 +16,17 @@ from attnlab.checks.welcome.implementations import RIGHT, wrong
 
 
 def reference(softmax: Callable[..., torch.Tensor]) -> bool:
-    """Adding a constant to a row changes no weight, however large the constant: that is tried here.
+    """Two rows whose weights are known without computing, far from zero, far apart, at two temperatures.
 
-    Two rows go up and down by opposite amounts, at two temperatures. NaN is close to nothing: it fails too.
+    NaN is close to nothing, so it fails too.
     """
-    scores = torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 500.0]])
-    large = torch.tensor([[10_000.0], [-10_000.0]])
-    return all(
-        torch.allclose(softmax(scores + shift, temperature), softmax(scores, temperature), atol=1e-3)
-        for shift in (large, -large)
-        for temperature in (1.0, 0.1)
-    )
+    scores = torch.tensor([[10_000.0, 10_000.0, 0.0], [-20_000.0, -10_000.0, -10_000.0]])
+    known = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
+    return all(torch.allclose(softmax(scores, temperature), known) for temperature in (1.0, 0.1))
 
 
 def draw(generator: torch.Generator) -> list[Case]:
-    """The wrong ones first, the subtlest at the head: they part the mistakes soonest, for a quick diagnosis."""
+    """The wrong ones first, the subtlest at the head: they part the mistakes soonest."""
     limit = 20 + 20 * torch.rand((), generator=generator).item()
     return [Case(name, (softmax,)) for name, softmax in (wrong(limit) | RIGHT).items()]
 
@@ -222,7 +218,7 @@ MISTAKES = (
         "up and down, finite or not",
         "you try large scores of both signs, and ask whether the weights are finite.",
         "It misses rows that disturb each other, a low temperature, and finite weights that are wrong.",
-        "ask whether the weights are the right ones: adding 10,000 to a row must change nothing.",
+        "compare with weights that you know: two scores alike, the third far below, give 0.5, 0.5 and 0.",
         partial(flawed, rows="together", temperatures=(1.0,), asks="finite"),
     ),
     Mistake(
@@ -244,7 +240,7 @@ MISTAKES = (
         "only finite",
         "you ask only whether the weights are finite.",
         "Clamped scores and NaN turned into zero are finite, and wrong.",
-        "ask also whether the weights are the right ones: adding 10,000 to a row must change nothing.",
+        "compare with weights that you know: two scores alike, the third far below, give 0.5, 0.5 and 0.",
         partial(flawed, asks="finite"),
     ),
     Mistake(
@@ -265,7 +261,7 @@ MISTAKES = (
         "only sums",
         "you ask only whether the rows sum to one.",
         "A clamped softmax gives equal weights to scores that differ: they sum to one, and are wrong.",
-        "compare the weights themselves: adding 10,000 to a row must change nothing.",
+        "compare the weights themselves with some that you know: two scores alike have weights alike.",
         partial(flawed, asks="sums"),
     ),
     Mistake(
@@ -306,6 +302,19 @@ def _against_torch(softmax):
         weights = softmax(scores, temperature)
         if not torch.allclose(weights, torch.softmax(scores / temperature, -1), atol=1e-4):
             return False
+    return True
+
+
+def _constant_cancels(softmax):
+    """Adding a constant to a row changes no weight, however large the constant."""
+    scores = torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 500.0]])
+    large = torch.tensor([[10_000.0], [-10_000.0]])
+    for shift in (large, -large):
+        for temperature in (1.0, 0.1):
+            if not torch.allclose(
+                softmax(scores + shift, temperature), softmax(scores, temperature), atol=1e-3
+            ):
+                return False
     return True
 
 
@@ -368,7 +377,8 @@ stays_finite = Exercise(
     mistakes=MISTAKES,
     also_right={
         "against torch's own": _against_torch,
-        "known weights": _finite_and_known,
+        "a constant cancels": _constant_cancels,
+        "other known weights": _finite_and_known,
         "finite, sum, order": _finite_sum_and_order,
         "a tensor for an answer": _tensor_verdict,
         "random scores against float64": _random_scores,
@@ -380,13 +390,14 @@ stays_finite = Exercise(
         "The panel names an implementation that your law judges wrongly. Which scores would show what is "
         "wrong with it: "
         "larger ones, negative ones, two rows far apart, a low temperature?",
-        "The line that compares decides. Adding a constant to a row must not change its weights: "
-        "`torch.allclose(softmax(scores + constant), softmax(scores), atol=1e-3)`. NaN is close to nothing.",
-        "A twin on another task, a law for an implementation of the standard deviation:\n"
+        "The line that compares decides. Two scores alike, the third far below: their weights are 0.5, 0.5 and 0. "
+        "Compare with `torch.allclose`: NaN is close to nothing.",
+        "A twin on another task, a law for a standard deviation (with n under the line):\n"
         "    def stays_exact(deviation):\n"
-        "        numbers = torch.tensor([1.0, 2.0, 4.0])\n"
-        "        return all(torch.allclose(deviation(numbers + c), deviation(numbers)) for c in (8192.0, "
-        "-8192.0))\n"
-        "Yours needs two rows that move apart, and two temperatures.",
+        "        numbers = torch.tensor([[8191.0, 8193.0], [-8193.0, -8191.0]])\n"
+        "        known = torch.tensor([1.0, 1.0])\n"
+        "        return torch.allclose(deviation(numbers), known)\n"
+        "Yours needs a row below zero in which the first score is not the largest, and two "
+        "temperatures.",
     ),
 )
