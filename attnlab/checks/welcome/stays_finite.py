@@ -390,7 +390,8 @@ stays_finite = Exercise(
         "The panel names an implementation that your law judges wrongly. Which scores would show what is "
         "wrong with it: "
         "larger ones, negative ones, two rows far apart, a low temperature?",
-        "The line that compares decides. Two scores alike, the third far below: their weights are 0.5, 0.5 and 0. "
+        "The line that compares decides. Two scores alike, the third far below: their weights are 0.5, 0.5 "
+        "and 0. "
         "Compare with `torch.allclose`: NaN is close to nothing.",
         "A twin on another task, a law for a standard deviation (with n under the line):\n"
         "    def stays_exact(deviation):\n"
