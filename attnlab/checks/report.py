@@ -72,7 +72,7 @@ class Report:
             named = " (2) ".join(m.belief for m in mistakes)
             return [
                 ("diagnosis", f"Two mistakes at once give exactly your numbers: (1) {named}"),
-                ("why", mistakes[0].why),
+                ("why", " ".join(mistakes[0].why.split())),
                 ("next", f"Next, one after the other: {mistakes[0].action} Then: {mistakes[1].action}"),
             ]
         if mistakes:
@@ -80,7 +80,7 @@ class Report:
             opening = "Your numbers are exactly those of this mistake:" if sure else "The same laws fail as here:"
             return [
                 ("diagnosis", f"{opening} {mistakes[0].belief}"),
-                ("why", mistakes[0].why),
+                ("why", " ".join(mistakes[0].why.split())),
                 ("next", f"Next: {mistakes[0].action}"),
             ]
         if self.example is not None:
