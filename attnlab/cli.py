@@ -37,7 +37,9 @@ def _lesson_lines(lesson, done: dict) -> str:
         entry = done.get(exercise.full_name, {"points": 0, "attempts": 0})
         sign = "✓" if entry["points"] == exercise.points else "·" if entry["attempts"] else " "
         tries = f"{entry['attempts']} checks" if entry["attempts"] else "not tried"
-        rows.append((entry["points"], f"  {sign} {exercise.name:<24} {entry['points']:>3} of {exercise.points:<3} {tries}"))
+        rows.append(
+            (entry["points"], f"  {sign} {exercise.name:<24} {entry['points']:>3} of {exercise.points:<3} {tries}")
+        )
     total = sum(points for points, _ in rows)
     head = f"{lesson.slug}: {total} of {sum(e.points for e in lesson.exercises.values())} points"
     return "\n".join([head, *(line for _, line in rows)])

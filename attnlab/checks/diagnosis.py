@@ -56,17 +56,15 @@ class _Bank:
         self.cases, self.want = reference_run(exercise, seed)
 
     def behaves_like(self, answer: Callable, seen: Seen) -> bool:
-        return all(
-            same(seen.got[name], gated(self.exercise.answer, seen.returns, case, observe(answer, case), seen.want[name]))
-            for name, case in self.cases.items()
-        )
+        return all(same(seen.got[name], self._look(answer, name)) for name in self.cases)
+
+    def _look(self, answer: Callable, name: str) -> Observation:
+        case = self.cases[name]
+        return gated(self.exercise.answer, self.exercise.returns, case, observe(answer, case), self.want[name])
 
     def patterns(self) -> Iterator[tuple[Mistake, frozenset[str]]]:
         for mistake in self.exercise.mistakes:
-            got = {
-                name: gated(self.exercise.answer, self.exercise.returns, case, observe(mistake.answer, case), self.want[name])
-                for name, case in self.cases.items()
-            }
+            got = {name: self._look(mistake.answer, name) for name in self.cases}
             seen = Seen(self.cases, got, self.want, self.exercise.returns)
             yield mistake, frozenset(law.name for law in self.exercise.laws if law.broken_by(seen))
 

@@ -39,9 +39,7 @@ def _kind(returns: tuple[str, ...], got: Observation, want: Observation) -> Faul
     return None
 
 
-def _shape(
-    answer: Callable, returns: tuple[str, ...], case: Case, got: Observation, want: Observation
-) -> Fault | None:
+def _shape(answer: Callable, returns: tuple[str, ...], case: Case, got: Observation, want: Observation) -> Fault | None:
     for i, name in enumerate(returns):
         mine, theirs = got.outputs[i], want.outputs[i]
         if mine.shape != theirs.shape:

@@ -186,7 +186,9 @@ def item_alone(whole: str, alone: str) -> Question:
         for name in seen.returns:
             together, single = seen.output(whole, name)[:1], seen.output(alone, name)
             if not close(single, together):
-                return f"`{name}` of one item changes with the others in its batch: {first_difference(single, together)}."
+                return (
+                    f"`{name}` of one item changes with the others in its batch: {first_difference(single, together)}."
+                )
         return None
 
     return holds

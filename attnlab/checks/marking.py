@@ -68,7 +68,5 @@ def _observe_all(
     return seen
 
 
-def _observe_one(
-    exercise: Exercise, answer: Callable, case: Case, want: Observation, seconds: float
-) -> Observation:
+def _observe_one(exercise: Exercise, answer: Callable, case: Case, want: Observation, seconds: float) -> Observation:
     return gated(exercise.answer, exercise.returns, case, observe(answer, case, max(seconds, 0.05)), want)

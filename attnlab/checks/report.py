@@ -61,7 +61,9 @@ class Report:
             todo = "Write the cell above, run it, then run this one again."
             return [("verdict", f"○ {short}: not attempted yet (0 of {self.max_points} points)."), ("next", todo), hint]
         law, sentence = next(iter(self.broken.items()))
-        verdict = f"✗ {short}: {self.points} of {self.max_points} points; {len(self.broken)} of {len(self.laws)} laws fail."
+        verdict = (
+            f"✗ {short}: {self.points} of {self.max_points} points; {len(self.broken)} of {len(self.laws)} laws fail."
+        )
         # No law can be asked about calls that all gave nothing to judge: the fault speaks for itself.
         opening = "" if self.fault else f"First law: {law}. "
         return [("verdict", verdict), ("law", f"{opening}{sentence}"), *self._diagnosis_lines(), hint]
@@ -107,7 +109,9 @@ class Report:
         if self.example is not None:
             rows.append(_example_html(self.example))
         if self.printed:
-            rows.append(f"<details><summary>Your code printed</summary><pre>{html.escape(self.printed)}</pre></details>")
+            rows.append(
+                f"<details><summary>Your code printed</summary><pre>{html.escape(self.printed)}</pre></details>"
+            )
         return (
             f'<div class="attnlab-report" role="status" style="border-left: 6px solid {colour}; padding: 8px 12px; '
             "background: var(--jp-layout-color1, #ffffff); color: var(--jp-content-font-color1, #1a1a1a); "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -34,17 +35,19 @@ class Example:
 def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Example | None:
     """Shrink the first case that differs. None where nothing can be drawn (inputs such as functions)."""
     stop = time.perf_counter() + SECONDS
-    first = _first_that_differs(exercise, answer, seen)
-    if first is None:
-        return None
-    best = first
-    for candidates in (_narrowings, _roundings):
-        for case in candidates(exercise, lambda: best):
-            if time.perf_counter() > stop:
+    for candidates in _steps(exercise, best):
+        for change in candidates:
+            if time.perf_counter() < stop and _example(exercise, answer, change(best)):
+                best = change(best)
                 break
-            if _example(exercise, answer, case):
-                best = case
     return _example(exercise, answer, best)
+
+
+def _steps(exercise: Exercise, case: Case) -> Iterator[list[Callable[[Case], Case]]]:
+    """Ways to make a case smaller, the boldest of each step first."""
+    for axis in dict.fromkeys(axis for axes in input_axes(exercise.answer, case).values() for axis in axes):
+        yield [partial(_narrowed, exercise, axis, size) for size in (1, 2, 3)]
+    yield [partial(_rounded, factor) for factor in (1, 10, 100)]
 
 
 def _first_that_differs(exercise: Exercise, answer: Callable, seen: Seen) -> Case | None:
@@ -59,18 +62,8 @@ def _drawable(value: object) -> bool:
     return isinstance(value, torch.Tensor | int | float)
 
 
-def _narrowings(exercise: Exercise, current: Callable[[], Case]) -> Iterator[Case]:
-    """Each axis at 1, and where that does not do at 2 and at 3."""
-    names = dict.fromkeys(a for axes in input_axes(exercise.answer, current()).values() for a in axes)
-    for axis in names:
-        for size in (1, 2, 3):
-            before = current()
-            yield _narrowed(exercise, before, axis, size)
-            if current() is not before:
-                break
-
-
-def _narrowed(exercise: Exercise, case: Case, axis: str, size: int) -> Case:
+def _narrowed(exercise: Exercise, axis: str, size: int, case: Case) -> Case:
+    """The case with this axis cut to this size, in all inputs at once."""
     axes = input_axes(exercise.answer, case)
 
     def cut(name: str, value: object) -> object:
@@ -90,16 +83,15 @@ def _changed(case: Case, change: Callable[[str, object], object]) -> Case:
     )
 
 
-def _roundings(exercise: Exercise, current: Callable[[], Case]) -> Iterator[Case]:
-    """Two digits behind the point, then one, then whole numbers away from zero: as far as the difference lasts."""
-    for factor in (100, 10, 1):
-        yield _changed(current(), lambda _, value, factor=factor: _rounded(value, factor))
+def _rounded(factor: int, case: Case) -> Case:
+    """The case with its numbers rounded away from zero, to whole ones or to one or two digits behind the point."""
 
+    def round_up(name: str, value: object) -> object:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            return torch.copysign((value * factor).abs().ceil(), value) / factor
+        return value
 
-def _rounded(value: object, factor: int) -> object:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return torch.copysign((value * factor).abs().ceil(), value) / factor
-    return value
+    return _changed(case, round_up)
 
 
 def _example(exercise: Exercise, answer: Callable, case: Case) -> Example | None:

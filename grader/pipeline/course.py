@@ -35,8 +35,7 @@ class Course:
         if not numbers:
             return found
         chosen = {
-            number: [slug for slug in found if slug == number or slug[:2] == number.zfill(2)]
-            for number in numbers
+            number: [slug for slug in found if slug == number or slug[:2] == number.zfill(2)] for number in numbers
         }
         unknown = [number for number, slugs in chosen.items() if not slugs]
         if unknown:

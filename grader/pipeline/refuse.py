@@ -35,9 +35,7 @@ def refuse_names_in_wrong_place(source: Source) -> None:
 
 def refuse_raw(source: Source, cell: Cell) -> None:
     if cell.kind not in ("markdown", "code"):
-        raise Refused(
-            source.where(cell), "markdown or code", f"a {cell.kind} cell", "Write `# %% [markdown]`."
-        )
+        raise Refused(source.where(cell), "markdown or code", f"a {cell.kind} cell", "Write `# %% [markdown]`.")
 
 
 def refuse_python(source: Source, cell: Cell) -> None:
@@ -76,9 +74,7 @@ def refuse_markers(source: Source, cell: Cell) -> None:
                 "Correct it.",
             )
         if opens and is_open:
-            raise Refused(
-                source.where(cell), f"`{END}` first", f"a second `{BEGIN}`", "Close the first region."
-            )
+            raise Refused(source.where(cell), f"`{END}` first", f"a second `{BEGIN}`", "Close the first region.")
         if closes and not is_open:
             raise Refused(
                 source.where(cell),
@@ -161,9 +157,7 @@ def refuse_twice(source: Source) -> None:
 def refuse_pairs(source: Source) -> None:
     """Every exercise has its text before it and its check after it, and nothing else has a check."""
     places = {
-        (key, getattr(cell, key)): cell
-        for cell in source.cells
-        for key in ("exercise_text", "exercise", "check")
+        (key, getattr(cell, key)): cell for cell in source.cells for key in ("exercise_text", "exercise", "check")
     }
     for cell in source.cells:
         name = cell.exercise or cell.check or cell.exercise_text

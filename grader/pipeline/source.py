@@ -139,9 +139,7 @@ def _refuse_unknown_values(source: Source, cell: Cell, metadata: dict) -> None:
                 "Correct it.",
             )
     if metadata.get("why", True) is not True:
-        raise Refused(
-            source.where(cell), "why=true", f"why={metadata['why']!r}", "Write true, or take it out."
-        )
+        raise Refused(source.where(cell), "why=true", f"why={metadata['why']!r}", "Write true, or take it out.")
     for key in ("exercise_text", "exercise", "check"):
         if key in metadata and not (isinstance(metadata[key], str) and metadata[key].isidentifier()):
             raise Refused(

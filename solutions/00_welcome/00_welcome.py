@@ -19,7 +19,7 @@
 # 1. **Write.** In an exercise you replace one line, `raise NotImplementedError(...)`, and run the cell.
 # 2. **Check.** The line below it marks your work and says which mistake it is, not only that something differs.
 # 3. **Hint.** Stuck? `check.softmax.hint()` asks a question; call it again and it says more, four times.
-# 4. **Predict** before you look. Nobody sees your guesses; wrong ones teach the most.
+# 4. **Predict** before you look. Your guesses stay on this machine; wrong ones teach the most.
 # 5. **Carry on.** If an exercise does not pass, later cells take our answer and say so. Nothing blocks you.
 #
 # Shift+Enter runs a cell. Press it in the next one.
@@ -45,6 +45,7 @@ display(check.recall(1), check.recall(2), check.recall(3))
 # ## Puzzle: where is the moment?
 #
 # Below is a clip of 16 frames: a rabbit comes out of his burrow. We want **one picture** that stands for the clip.
+# (Cells that draw are long. You need not read them.)
 
 # %% role="figure"
 import matplotlib.pyplot as plt
@@ -382,6 +383,7 @@ check.predict("narrow_bandwidth")
 
 # %% [markdown]
 # Your function on the clip: keys are the 16 times, values the 16 motion scores, and we query 200 times in between.
+# Then widen the bandwidth. Where does the curve follow the motion, where does it forget it?
 
 # %% role="interactive"
 my_nadaraya_watson = check.nadaraya_watson.carry_on(nadaraya_watson)
@@ -404,7 +406,7 @@ def curve_at(bandwidth):
     return figure(fig, alt=alt, table={"second": asked[:, 0].numpy(), "curve": curve[:, 0].numpy()})
 
 
-explore(curve_at, bandwidth=(0.02, 5.0, 0.3))
+explore(curve_at, bandwidth=(0.01, 5.0, 0.02))
 
 # %% role="predict"
 check.outcome("narrow_bandwidth")
@@ -450,7 +452,7 @@ check.leave_one_out(leave_one_out)
 def stays_finite(softmax):
     """True if this implementation of softmax survives large scores, False if not."""
     ### BEGIN SOLUTION
-    scores = torch.tensor([[10_000.0, 10_000.0, 0.0], [-20_000.0, -10_000.0, -10_000.0]])
+    scores = torch.tensor([[10_000.0, 10_000.0, 0.0], [-10_000.0, -5_000.0, -5_000.0]])
     known = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]])
     return all(torch.allclose(softmax(scores, temperature), known) for temperature in (1.0, 0.1))
     ### END SOLUTION

@@ -265,7 +265,8 @@ figure(
 def weights_of_one_query(width, divide_by):  # move the width, with the scale and without
     draw = torch.Generator().manual_seed(1)
     divisor = {"root of the width": width**0.5, "nothing": 1.0, "the width": float(width)}[divide_by]
-    weights = (torch.randn(64, width, generator=draw) @ torch.randn(width, generator=draw) / divisor).softmax(dim=-1)
+    keys, query = torch.randn(64, 1024, generator=draw)[:, :width], torch.randn(1024, generator=draw)[:width]
+    weights = (keys @ query / divisor).softmax(dim=-1)
     seen = torch.special.entr(weights).sum().exp().item()
     pic, ax = plt.subplots(figsize=(7, 2.6))
     ax.bar(range(64), weights, color="#2166ac")

@@ -135,6 +135,4 @@ class Notebook:
     def errors(self) -> list[str]:
         """The text of every output that is an error or went to stderr."""
         kinds = ("application/vnd.jupyter.error", "application/vnd.jupyter.stderr")
-        return [
-            text for kind in kinds for text in self.page.locator(f'[data-mime-type="{kind}"]').all_inner_texts()
-        ]
+        return [text for kind in kinds for text in self.page.locator(f'[data-mime-type="{kind}"]').all_inner_texts()]

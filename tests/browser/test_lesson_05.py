@@ -1,6 +1,6 @@
 """Lesson 05 as a student has it: run untouched, answer wrongly, read the diagnosis, answer rightly.
 
-    pytest tests/browser -k 05        about two minutes; ATTNLAB_SCREENSHOTS=folder keeps the pictures
+pytest tests/browser -k 05        about two minutes; ATTNLAB_SCREENSHOTS=folder keeps the pictures
 """
 
 import pytest

@@ -42,9 +42,7 @@ def test_a_misspelt_check_in_a_notebook_says_what_there_is():
     assert "Did you mean 'attention'?" in check.atention(attention).message
 
 
-@pytest.mark.parametrize(
-    "answer", [7, "attention", None, torch.zeros(2)], ids=["int", "str", "None", "tensor"]
-)
+@pytest.mark.parametrize("answer", [7, "attention", None, torch.zeros(2)], ids=["int", "str", "None", "tensor"])
 def test_what_cannot_be_called_is_named(answer):
     got = report(answer)
     assert got.points == 0

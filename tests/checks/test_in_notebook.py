@@ -70,9 +70,7 @@ def test_hints_come_one_after_the_other_and_the_last_one_stays():
 
 @pytest.mark.parametrize(("asked", "given"), [(2, 2), (0, 1), (-3, 1), (9, 4)])
 def test_a_hint_of_a_level_outside_1_to_4_is_the_nearest(asked, given):
-    assert repr(check.attention.hint(asked)).startswith(
-        f"Hint {given} of 4: {check.attention.hints[given - 1][:30]}"
-    )
+    assert repr(check.attention.hint(asked)).startswith(f"Hint {given} of 4: {check.attention.hints[given - 1][:30]}")
 
 
 def test_carry_on_keeps_what_passes_and_says_so(capsys):
@@ -83,9 +81,7 @@ def test_carry_on_keeps_what_passes_and_says_so(capsys):
 
 def test_carry_on_takes_the_reference_where_the_answer_does_not_pass_and_says_so(capsys):
     assert check.attention.carry_on(unscaled) is attention
-    assert (
-        "Carrying on with the reference `attention`, because yours does not pass" in capsys.readouterr().out
-    )
+    assert "Carrying on with the reference `attention`, because yours does not pass" in capsys.readouterr().out
 
 
 def test_graded_one_carries_on_with_ones_own_whatever_it_is(monkeypatch, capsys):

@@ -122,9 +122,7 @@ def test_the_example_shows_numbers_that_came_with_the_tensors():
 
 
 def test_the_example_of_an_exercise_without_tensors_is_its_smallest_case():
-    report = evaluate(
-        "self_attention.causal_mask", lambda n: torch.ones(n, n, dtype=torch.bool).tril().flip(0)
-    )
+    report = evaluate("self_attention.causal_mask", lambda n: torch.ones(n, n, dtype=torch.bool).tril().flip(0))
     assert "Given length = 2" in str(report)
 
 

@@ -41,9 +41,7 @@ def test_what_is_not_attempted_is_not_noted(surroundings):
     assert not surroundings.exists()
 
 
-@pytest.mark.parametrize(
-    "content", ["{half", "[]", '{"exercises": 7}', '{"exercises": {"' + NAME + '": null}}', ""]
-)
+@pytest.mark.parametrize("content", ["{half", "[]", '{"exercises": 7}', '{"exercises": {"' + NAME + '": null}}', ""])
 def test_a_corrupt_file_never_stands_between_a_learner_and_a_check(surroundings, content):
     surroundings.write_text(content)
     assert check(EXERCISE, attention).passed
@@ -69,9 +67,7 @@ def test_the_command_shows_points_and_checks_lesson_by_lesson(surroundings):
     result = shown()
     assert result.exit_code == 0
     lines = {
-        line.split()[1]: line
-        for line in result.output.splitlines()
-        if line.startswith("  ") and len(line.split()) > 1
+        line.split()[1]: line for line in result.output.splitlines() if line.startswith("  ") and len(line.split()) > 1
     }
     assert lines["attention"].split()[:6] == [
         "✓",
@@ -97,9 +93,7 @@ def test_the_command_works_before_anything_is_done():
     assert shown().exit_code == 0
 
 
-@pytest.mark.parametrize(
-    "content", ["{half", "[]", '{"exercises": 7}', '{"exercises": {"' + NAME + '": null}}']
-)
+@pytest.mark.parametrize("content", ["{half", "[]", '{"exercises": 7}', '{"exercises": {"' + NAME + '": null}}'])
 def test_the_command_says_what_to_do_about_a_corrupt_file(surroundings, content):
     surroundings.write_text(content)
     result = shown()

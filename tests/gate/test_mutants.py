@@ -11,9 +11,7 @@ from grader.scoreboard import BEGIN, END, Budget, Row, budgets, fill, percentile
 EXAMPLES = [(operator, example) for operator in OWN for example in operator.examples()]
 
 
-@pytest.mark.parametrize(
-    ("operator", "example"), EXAMPLES, ids=lambda value: getattr(value, "__name__", None)
-)
+@pytest.mark.parametrize(("operator", "example"), EXAMPLES, ids=lambda value: getattr(value, "__name__", None))
 def test_an_operator_does_what_its_example_says(operator, example):
     mutated = mutate_code(example.pre_mutation_code, operator(), example.occurrence)
     assert mutated == example.post_mutation_code
@@ -49,9 +47,7 @@ def test_mutants_reach_the_helpers_of_the_same_file_and_no_others():
 
 
 def row(**changed):
-    numbers = dict(
-        caught=(9, 9), diagnosed=(9, 9), killed=(20, 20), accepted=(5, 5), right_ms=4.0, wrong_ms=30.0
-    )
+    numbers = dict(caught=(9, 9), diagnosed=(9, 9), killed=(20, 20), accepted=(5, 5), right_ms=4.0, wrong_ms=30.0)
     return Row("tiny.mean", **(numbers | changed))
 
 

@@ -18,9 +18,7 @@ def test_a_solution_earns_every_point_without_the_cells_that_no_mark_needs(solve
         for cell in notebook.cells
         if cell.cell_type == "code" and NOT_FOR_MARKS not in cell.metadata.get("tags", [])
     ]
-    kernel.run(
-        notebook, solved.parent, root, f"solutions/{solved.stem}/{solved.name}", ATTNLAB_SEED="20240229"
-    )
+    kernel.run(notebook, solved.parent, root, f"solutions/{solved.stem}/{solved.name}", ATTNLAB_SEED="20240229")
     checks = [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")]
     assert checks
     for cell in checks:

@@ -75,19 +75,12 @@ class Nbgrader:
     def exported(self) -> dict[str, tuple[float, float]]:
         """student -> (points, most points), from the CSV file."""
         with open(self.root / "grader" / "grades.csv", newline="") as file:
-            return {
-                row["student_id"]: (float(row["score"]), float(row["max_score"]))
-                for row in csv.DictReader(file)
-            }
+            return {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in csv.DictReader(file)}
 
 
-def solved(
-    released: nbformat.NotebookNode, solution: nbformat.NotebookNode, **changed
-) -> nbformat.NotebookNode:
+def solved(released: nbformat.NotebookNode, solution: nbformat.NotebookNode, **changed) -> nbformat.NotebookNode:
     """The released notebook with the solution's exercise cells, each as `changed` says."""
-    texts = {
-        cell.metadata.nbgrader.grade_id: cell.source for cell in solution.cells if "nbgrader" in cell.metadata
-    }
+    texts = {cell.metadata.nbgrader.grade_id: cell.source for cell in solution.cells if "nbgrader" in cell.metadata}
     notebook = nbformat.from_dict(released)
     for cell in notebook.cells:
         if cell.metadata.get("nbgrader", {}).get("solution"):
@@ -100,9 +93,7 @@ def noisy(text: str) -> str:
     """The noise, at the place in the function where the learner's own lines begin."""
     line = next(line for line in text.split("\n") if BEGIN in line)
     indent = line[: line.index("#")]
-    return text.replace(
-        line, "\n".join(indent + noise for noise in NOISE.strip().split("\n")) + "\n" + line, 1
-    )
+    return text.replace(line, "\n".join(indent + noise for noise in NOISE.strip().split("\n")) + "\n" + line, 1)
 
 
 def grade_four_students(root: Path, project: Path, slug: str, exercise: str) -> Nbgrader:
@@ -151,11 +142,7 @@ class TestNbgradersOwnWay:
     def test_a_wrong_scale_costs_nothing_in_the_exercises_before_it(self, nbgrader):
         marks = nbgrader.marks("wrong_scale", SLUG)
         solution = nbformat.read(nbgrader.root / "solutions" / SLUG / f"{SLUG}.ipynb", as_version=4)
-        order = [
-            cell.metadata.attnlab.check
-            for cell in solution.cells
-            if "check" in cell.metadata.get("attnlab", {})
-        ]
+        order = [cell.metadata.attnlab.check for cell in solution.cells if "check" in cell.metadata.get("attnlab", {})]
         for name in order[: order.index(EXERCISE)]:
             points, most = marks[f"check_{name}"]
             assert points == most, name

@@ -45,9 +45,7 @@ def test_what_is_built_is_not_stale(built):
 
 def test_changed_code_is_stale_and_runs_again(built, rewrite):
     rewrite(built, "numbers = load_numbers()\nnumbers", "numbers = load_numbers()[:2]\nnumbers")
-    assert stale(built, [SLUG]) == [
-        "solutions/90_tiny/90_tiny.ipynb: its code, or what that imports, has changed"
-    ]
+    assert stale(built, [SLUG]) == ["solutions/90_tiny/90_tiny.ipynb: its code, or what that imports, has changed"]
     build(built, [SLUG], quiet)
     assert "[1.0, 2.0]" in built.executed(SLUG).read_text()
     assert stale(built, [SLUG]) == []
@@ -62,9 +60,7 @@ def test_changed_prose_is_stale_but_keeps_the_outputs(built, rewrite):
     after = nbformat.read(built.executed(SLUG), as_version=4)
     assert "outputs kept" in lines[0]
     assert before.metadata == after.metadata
-    assert [c.outputs for c in before.cells if "outputs" in c] == [
-        c.outputs for c in after.cells if "outputs" in c
-    ]
+    assert [c.outputs for c in before.cells if "outputs" in c] == [c.outputs for c in after.cells if "outputs" in c]
 
 
 def test_a_change_in_what_the_lesson_imports_is_stale(built):
@@ -85,9 +81,7 @@ def test_an_edited_release_and_a_stray_file_are_found(built):
 
 def test_checks_without_a_lesson_are_found(built):
     course = Course(built.root, {**built.checked, "91_next": built.checked[SLUG]}, built.package)
-    assert stale(course, [SLUG]) == [
-        "solutions/91_next/91_next.py: missing, though attnlab.checks has this lesson"
-    ]
+    assert stale(course, [SLUG]) == ["solutions/91_next/91_next.py: missing, though attnlab.checks has this lesson"]
 
 
 def test_only_the_notebook_is_released_and_it_has_no_solution(built):
@@ -104,9 +98,7 @@ def test_only_the_notebook_is_released_and_it_has_no_solution(built):
 
 def test_a_wrong_solution_is_refused_with_its_cell(course, rewrite):
     rewrite(course, "return sum(numbers) / len(numbers)", "return 7")
-    with pytest.raises(
-        Refused, match=r"(?s)90_tiny.py, cell 8: expected the lesson to run.*mean does not pass"
-    ):
+    with pytest.raises(Refused, match=r"(?s)90_tiny.py, cell 8: expected the lesson to run.*mean does not pass"):
         build(course, [SLUG], quiet)
     assert not course.executed(SLUG).exists()
 

@@ -37,8 +37,7 @@ def test_follows_relative_imports(course):
 
 def test_follows_a_table_of_lazily_imported_modules(course):
     (course.root / "tinylab" / "lazy.py").write_text(
-        "import importlib\nload = importlib.import_module\n"
-        'TABLE = {"mean": "tinylab.mean", "unused": ".unused"}\n'
+        'import importlib\nload = importlib.import_module\nTABLE = {"mean": "tinylab.mean", "unused": ".unused"}\n'
     )
     assert {"tinylab/mean.py", "tinylab/unused.py"} < set(names(course, "from tinylab.lazy import TABLE"))
 

@@ -28,12 +28,7 @@ def test_the_environment_has_one_thread_no_network_and_nothing_of_the_caller(mon
     for name in ("MPLBACKEND", "ATTNLAB_SEED", "ATTNLAB_STRICT", "NBGRADER_EXECUTION"):
         monkeypatch.setenv(name, "mine")
     environment = kernel.environment(Path("/course"), Path("/progress.json"), ATTNLAB_STRICT="1")
-    assert (
-        environment["OMP_NUM_THREADS"]
-        == environment["HF_HUB_OFFLINE"]
-        == environment["ATTNLAB_STRICT"]
-        == "1"
-    )
+    assert environment["OMP_NUM_THREADS"] == environment["HF_HUB_OFFLINE"] == environment["ATTNLAB_STRICT"] == "1"
     assert environment["ATTNLAB_PROGRESS"] == "/progress.json"
     assert not {"MPLBACKEND", "ATTNLAB_SEED", "NBGRADER_EXECUTION"} & set(environment)
 

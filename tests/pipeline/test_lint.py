@@ -52,9 +52,7 @@ def test_sections_missing_and_out_of_order(source):
 
 
 def test_card_first_with_its_placeholder(source):
-    assert list(structure.card_first(source("# %% [markdown]\n# a"))) == [
-        'cell 1: expected the card (section="card")'
-    ]
+    assert list(structure.card_first(source("# %% [markdown]\n# a"))) == ['cell 1: expected the card (section="card")']
     assert "{{card}} missing" in next(structure.card_first(source('# %% [markdown] section="card"\n# a')))
     assert list(structure.card_first(source('# %% [markdown] section="card"\n# {{card}}'))) == []
 
@@ -83,17 +81,13 @@ def test_prose_for_each_code_cell(source):
 
 @pytest.mark.parametrize("word", ["Just", "simply", "obviously"])
 def test_forbidden_words(source, word):
-    found = list(
-        prose.forbidden_words(source(f"# %% [markdown]\n# It is {word} so.\n# `just` is code; adjust it"))
-    )
+    found = list(prose.forbidden_words(source(f"# %% [markdown]\n# It is {word} so.\n# `just` is code; adjust it")))
     assert len(found) == 1 and f"cell 1: the word {word.lower()!r}" in found[0]
 
 
 def test_code_of_more_than_thirty_lines_without_markers(source):
     text = (
-        '# %% exercise="mean"\ndef mean(x):\n    ### BEGIN SOLUTION\n'
-        + "    x += 1\n" * 29
-        + "    ### END SOLUTION\n"
+        '# %% exercise="mean"\ndef mean(x):\n    ### BEGIN SOLUTION\n' + "    x += 1\n" * 29 + "    ### END SOLUTION\n"
     )
     assert list(code.no_long_cells(source(text))) == []
     assert list(code.no_long_cells(source("# %%\n" + "x = 1\n" * 31)))[0].startswith("cell 1: 31 lines")
@@ -149,9 +143,7 @@ def test_why_questions(source):
 
 def test_recall_and_quiz(source):
     text = (
-        "# %%\n"
-        + "".join(f"check.recall({n})\n" for n in (1, 2))
-        + "".join(f"check.quiz({n})\n" for n in range(1, 7))
+        "# %%\n" + "".join(f"check.recall({n})\n" for n in (1, 2)) + "".join(f"check.quiz({n})\n" for n in range(1, 7))
     )
     assert list(questions.numbered_questions(source(text), checks(quiz=5))) == [
         "check.recall: expected 1 to 3 in order; got 1, 2",
@@ -209,9 +201,7 @@ def test_pictures_have_words():
 
 
 def test_figure_cells_hold_a_static_picture():
-    notebook = executed(
-        shown({"text/html": "<img>"}, role="figure"), shown({"text/plain": "a"}, role="interactive")
-    )
+    notebook = executed(shown({"text/html": "<img>"}, role="figure"), shown({"text/plain": "a"}, role="interactive"))
     found = list(run.figures_are_in_the_notebook(notebook))
     assert found == ["cell 2: role 'interactive', but no static picture in its output"]
 

@@ -40,9 +40,7 @@ def test_the_header_of_an_exercise_is_derived_from_its_checks(notebook):
         "### Exercise 90.1 · The mean\n\n"
         "*Difficulty ★★☆☆☆ (2 of 5) · importance 5 of 5 · 3 points · about 4 minutes*\n\nWrite the mean."
     )
-    assert (
-        "### Exercise 90.2 · The largest (stretch)" in cell_with(notebook, "exercise_text", "largest").source
-    )
+    assert "### Exercise 90.2 · The largest (stretch)" in cell_with(notebook, "exercise_text", "largest").source
 
 
 def test_nbgrader_stamps(notebook):

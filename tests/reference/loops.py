@@ -66,9 +66,7 @@ def leave_one_out(keys, values, bandwidth):
     outputs, weights = [], []
     for i in range(len(keys)):
         others = [k for k in range(len(keys)) if k != i]
-        output, row = nadaraya_watson(
-            [keys[i]], [keys[k] for k in others], [values[k] for k in others], bandwidth
-        )
+        output, row = nadaraya_watson([keys[i]], [keys[k] for k in others], [values[k] for k in others], bandwidth)
         outputs += output
         weights.append([*row[0][:i], 0.0, *row[0][i:]])
     return outputs, weights
@@ -89,7 +87,5 @@ def soft_lookup(queries, keys, values, temperature):
 
 def self_attention(tokens, to_query, to_key, to_value, mask=None):
     """The three weights are tables with a row for each feature that comes out, as in nn.Linear."""
-    projected = [
-        [[dot(row, token) for row in table] for token in tokens] for table in (to_query, to_key, to_value)
-    ]
+    projected = [[[dot(row, token) for row in table] for token in tokens] for table in (to_query, to_key, to_value)]
     return attention(*projected, mask)

@@ -56,9 +56,7 @@ def test_attention_with_a_mask_leaves_hidden_keys_out_of_the_softmax(seed):
     inputs = normal(seed, B, Q, D), normal(seed + 9, B, K, D), normal(seed + 99, B, K, F)
     mask = normal(seed + 999, B, Q, K) > 0
     mask[0, 2] = False  # one query sees nothing
-    for got, want in zip(
-        checked.attention(*inputs, mask), item_by_item(loops.attention, *inputs, mask), strict=True
-    ):
+    for got, want in zip(checked.attention(*inputs, mask), item_by_item(loops.attention, *inputs, mask), strict=True):
         agree(got, want)
 
 

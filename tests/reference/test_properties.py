@@ -103,17 +103,13 @@ def test_dot_products_have_the_variance_of_the_width_and_scaled_ones_of_one(widt
 
 WRONG = {
     "keys of another width": lambda: checked.dot_product_scores(torch.zeros(5, 4), torch.zeros(7, 3)),
-    "values for another number of keys": lambda: checked.weighted_average(
-        torch.zeros(5, 7), torch.zeros(6, 2)
-    ),
+    "values for another number of keys": lambda: checked.weighted_average(torch.zeros(5, 7), torch.zeros(6, 2)),
     "a mask of floats": lambda: checked.attention(*(torch.zeros(3, 4) for _ in range(3)), torch.zeros(3, 3)),
     "a mask turned round": lambda: checked.attention(
         torch.zeros(5, 4), torch.zeros(7, 4), torch.zeros(7, 6), torch.ones(7, 5, dtype=torch.bool)
     ),
     "scores of integers": lambda: checked.softmax(torch.zeros(3, dtype=torch.int64)),
-    "a batch on the query alone": lambda: checked.attention(
-        torch.zeros(2, 5, 4), torch.zeros(7, 4), torch.zeros(7, 6)
-    ),
+    "a batch on the query alone": lambda: checked.attention(torch.zeros(2, 5, 4), torch.zeros(7, 4), torch.zeros(7, 6)),
 }
 
 

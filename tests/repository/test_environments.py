@@ -56,9 +56,7 @@ def test_the_environment_agrees_with_the_constraints():
     conda, pip = environment()
     assert {name: constraints()[name] for name in pip} == pip
     python = conda.pop("python")
-    assert (
-        f">={python}," in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    )
+    assert f">={python}," in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     for name, version in conda.items():
         assert f"{constraints()[name]}.".startswith(f"{version}."), name
 
@@ -98,9 +96,7 @@ def dockerfile() -> str:
 
 def test_binder_builds_the_environment_of_the_binder_folder(dockerfile):
     assert "Building conda environment for python=3.11" in dockerfile
-    assert (
-        "COPY --chown=1000:1000 src/binder/environment.yml ${REPO_DIR}/binder/environment.yml" in dockerfile
-    )
+    assert "COPY --chown=1000:1000 src/binder/environment.yml ${REPO_DIR}/binder/environment.yml" in dockerfile
     assert 'env update -p ${NB_PYTHON_PREFIX} --file "binder/environment.yml"' in dockerfile
 
 

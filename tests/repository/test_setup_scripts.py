@@ -61,8 +61,6 @@ def test_another_python_is_told_in_words(bare_machine):
 
 
 def test_make_alone_lists_every_target():
-    listing = subprocess.run(
-        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ)
-    )
+    listing = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
     for target in ("lab", "test", "lint", "lessons", "scoreboard", "constraints"):
         assert f"make {target} " in listing.stdout

@@ -17,9 +17,7 @@ HOSTS = [
         ("download", "pytorch", "org"),
     )
 ]
-FOLDERS = [
-    "/" + "/".join(parts) for parts in (("work", ""), ("tmp", "scratch"), ("opt", "wheels"), ("opt", "pypi"))
-]
+FOLDERS = ["/" + "/".join(parts) for parts in (("work", ""), ("tmp", "scratch"), ("opt", "wheels"), ("opt", "pypi"))]
 
 
 def tracked_files() -> list[Path]:

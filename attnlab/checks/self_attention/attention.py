@@ -72,7 +72,12 @@ def mixes_the_values(seen: Seen) -> str | None:
 
 LAWS = (
     Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
-    Law("rows sum to one", 1, "Do the weights of each query sum to one?", laws.sums_to_one("plain", "mask", of="weights")),
+    Law(
+        "rows sum to one",
+        1,
+        "Do the weights of each query sum to one?",
+        laws.sums_to_one("plain", "mask", of="weights"),
+    ),
     Law(
         "right numbers",
         3,

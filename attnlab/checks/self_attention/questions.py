@@ -31,14 +31,20 @@ RECALL = (
         "self_attention.recall.3",
         "In Nadaraya-Watson regression, what does a smaller bandwidth do to the weights?",
         {
-            "a": Choice("It makes them more alike.", "The other way round: a large bandwidth makes far points count too."),
+            "a": Choice(
+                "It makes them more alike.", "The other way round: a large bandwidth makes far points count too."
+            ),
             "b": Choice(
                 "It moves them onto the nearest keys.",
                 "The squared bandwidth divides the scores, as a temperature does; small means sharp.",
                 right=True,
             ),
-            "c": Choice("It makes them sum to less than one.", "They sum to one at any bandwidth: the softmax sees to it."),
-            "d": Choice("Nothing; it changes the values.", "The values stay as they are. Only the weights depend on it."),
+            "c": Choice(
+                "It makes them sum to less than one.", "They sum to one at any bandwidth: the softmax sees to it."
+            ),
+            "d": Choice(
+                "Nothing; it changes the values.", "The values stay as they are. Only the weights depend on it."
+            ),
         },
     ),
 )
@@ -51,7 +57,9 @@ PREDICTIONS = (
         {
             "a": Choice("about 1", "That would be so if the terms averaged out. They add up."),
             "b": Choice(
-                "about 16", "256 independent terms of variance 1 have variance 256, and the root of that is 16.", right=True
+                "about 16",
+                "256 independent terms of variance 1 have variance 256, and the root of that is 16.",
+                right=True,
             ),
             "c": Choice("about 256", "256 is the variance. The standard deviation is its root."),
         },
@@ -60,7 +68,10 @@ PREDICTIONS = (
         "gradient",
         "Without the scale, width 1024: what becomes of the gradient that reaches the scores through the softmax?",
         {
-            "a": Choice("It grows with the scores.", "It would for a linear layer. A saturated softmax passes on next to nothing."),
+            "a": Choice(
+                "It grows with the scores.",
+                "It would for a linear layer. A saturated softmax passes on next to nothing.",
+            ),
             "b": Choice("It stays about the same.", "It does with the scale. Without it the softmax saturates."),
             "c": Choice(
                 "It all but vanishes.",
@@ -75,7 +86,10 @@ PREDICTIONS = (
         "its burrow, look most, apart from itself?",
         {
             "a": Choice("at the frames next to it in time", "Frames close in time look alike here.", right=True),
-            "b": Choice("at all frames alike", "They share the meadow, but the mean frame was taken off first, so it does not count."),
+            "b": Choice(
+                "at all frames alike",
+                "They share the meadow, but the mean frame was taken off first, so it does not count.",
+            ),
             "c": Choice("at the last frames", "By then the rabbit stands upright somewhere else."),
         },
     ),
@@ -84,7 +98,9 @@ PREDICTIONS = (
         "The sequence becomes twice as long. How many more multiplications for the scores of attention, and for a convolution?",
         {
             "a": Choice("twice, and twice", "Every query meets every key: two factors grow, not one."),
-            "b": Choice("four times, and twice", "n queries times n keys against n positions times a fixed window.", right=True),
+            "b": Choice(
+                "four times, and twice", "n queries times n keys against n positions times a fixed window.", right=True
+            ),
             "c": Choice("four times, and four times", "A convolution's window does not grow with the sequence."),
         },
     ),
@@ -92,13 +108,17 @@ PREDICTIONS = (
         "transplant",
         "We put wrong versions of attention into a trained language model. Which one will do the least harm to what it does?",
         {
-            "a": Choice("softmax over the queries", "It mixes with weights of the wrong kind in every layer; pairs get lost."),
+            "a": Choice(
+                "softmax over the queries", "It mixes with weights of the wrong kind in every layer; pairs get lost."
+            ),
             "b": Choice(
                 "scores divided by the root of the number of keys",
                 "The model bends a little and finds every pair all the same: a result that looks right proves nothing.",
                 right=True,
             ),
-            "c": Choice("the mask upside down", "Then every token sees only the padding: nothing of the sentence is left."),
+            "c": Choice(
+                "the mask upside down", "Then every token sees only the padding: nothing of the sentence is left."
+            ),
         },
     ),
 )
@@ -108,14 +128,20 @@ QUIZ = (
         "self_attention.quiz.1",
         "What is the difference between query, key and value in self-attention?",
         {
-            "a": Choice("They come from three different sequences.", "In self-attention all three come from one sequence."),
+            "a": Choice(
+                "They come from three different sequences.", "In self-attention all three come from one sequence."
+            ),
             "b": Choice(
                 "They are three learnt views of the same tokens: what I look for, how I am found, what I pass on.",
                 "Three projections of one sequence.",
                 right=True,
             ),
-            "c": Choice("Query and key are the same matrix; only the value differs.", "Then the scores would be symmetric."),
-            "d": Choice("They are the three steps of the softmax.", "They are its inputs, and what its weights are used on."),
+            "c": Choice(
+                "Query and key are the same matrix; only the value differs.", "Then the scores would be symmetric."
+            ),
+            "d": Choice(
+                "They are the three steps of the softmax.", "They are its inputs, and what its weights are used on."
+            ),
         },
     ),
     Question(
@@ -123,7 +149,9 @@ QUIZ = (
         "Scores are of shape (b, q, k). Over which axis does the softmax run, and what sums to one?",
         {
             "a": Choice("over q; each column", "Then the queries would compete for a key."),
-            "b": Choice("over b; each cell across the batch", "That couples sequences that have nothing to do with each other."),
+            "b": Choice(
+                "over b; each cell across the batch", "That couples sequences that have nothing to do with each other."
+            ),
             "c": Choice("over k; each row", "One query shares out one unit of attention among the keys.", right=True),
             "d": Choice("over q and k; the whole table", "Then a query could end up with almost no attention at all."),
         },
@@ -139,14 +167,19 @@ QUIZ = (
                 right=True,
             ),
             "c": Choice("Otherwise the rows do not sum to one.", "They do under any scale."),
-            "d": Choice("The paper found it by trial.", "It gives the reason, in its footnote 4: the variance of the dot product."),
+            "d": Choice(
+                "The paper found it by trial.",
+                "It gives the reason, in its footnote 4: the variance of the dot product.",
+            ),
         },
     ),
     Question(
         "self_attention.quiz.4",
         "You shuffle the tokens of a sequence and put it through SelfAttention1d without a mask. What happens?",
         {
-            "a": Choice("The outputs change completely.", "Each output depends on the set of tokens, not on their order."),
+            "a": Choice(
+                "The outputs change completely.", "Each output depends on the set of tokens, not on their order."
+            ),
             "b": Choice("Nothing: the same outputs in the same places.", "The rows move along with their tokens."),
             "c": Choice(
                 "The same outputs, shuffled alike.",
@@ -174,7 +207,10 @@ QUIZ = (
         "self_attention.quiz.6",
         "A head of a trained model gives most of its weight to the final [SEP] token. What may you conclude?",
         {
-            "a": Choice("[SEP] holds the meaning of the sentence.", "The map alone does not show that. It may be a resting place."),
+            "a": Choice(
+                "[SEP] holds the meaning of the sentence.",
+                "The map alone does not show that. It may be a resting place.",
+            ),
             "b": Choice("The head is broken.", "Heads that rest on a special token are common in trained models."),
             "c": Choice(
                 "Little: the weight says where it looked, not how much that mattered.",

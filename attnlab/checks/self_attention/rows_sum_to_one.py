@@ -98,7 +98,9 @@ def _in_total(attention, query, key, value, mask):
 
 
 def _like_the_library(attention, query, key, value, mask):
-    return torch.allclose(attention(query, key, value, mask)[0], F.scaled_dot_product_attention(query, key, value, mask), atol=1e-4)
+    return torch.allclose(
+        attention(query, key, value, mask)[0], F.scaled_dot_product_attention(query, key, value, mask), atol=1e-4
+    )
 
 
 JUDGES = {
@@ -243,7 +245,12 @@ rows_sum_to_one = Exercise(
         Law("accepts the reference", 1, "Does it hold for the reference?", says(True, "the reference")),
         Law("accepts whatever is right", 1, "Does it hold for right ones written otherwise?", says(True, *RIGHT)),
         Law("asks one question only", 1, "Does it hold where only the scale is wrong?", says(True, *OBEYS)),
-        Law("exposes the queries' softmax", 2, "Does it expose a softmax over queries?", says(False, "softmax over queries")),
+        Law(
+            "exposes the queries' softmax",
+            2,
+            "Does it expose a softmax over queries?",
+            says(False, "softmax over queries"),
+        ),
         Law(
             "exposes other axes",
             1,
@@ -257,19 +264,26 @@ rows_sum_to_one = Exercise(
         "values of one": _with_ones,
         "loops": _loops,
         "largest difference": lambda attention: all(
-            (attention(torch.randn(2, 4, 3), torch.randn(2, 6, 3), torch.randn(2, 6, 5), mask)[1].sum(-1) - 1).abs().max() < 1e-4
+            (attention(torch.randn(2, 4, 3), torch.randn(2, 6, 3), torch.randn(2, 6, 5), mask)[1].sum(-1) - 1)
+            .abs()
+            .max()
+            < 1e-4
             for mask in (None, torch.ones(4, 6, dtype=torch.bool).triu(-1))
         ),
         "float64": lambda attention: all(
             torch.allclose(w.sum(-1), torch.ones(2, 3, dtype=w.dtype))
             for w in (
-                attention(torch.randn(2, 3, 4).double(), torch.randn(2, 8, 4).double(), torch.randn(2, 8, 1).double(), m)[1]
+                attention(
+                    torch.randn(2, 3, 4).double(), torch.randn(2, 8, 4).double(), torch.randn(2, 8, 1).double(), m
+                )[1]
                 for m in (None, torch.arange(8).expand(3, 8) < 3)
             )
         ),
         "NumPy at the end": lambda attention: bool(
             abs(
-                attention(torch.randn(4, 9, 2), torch.randn(4, 3, 2), torch.randn(4, 3, 2), torch.eye(3).bool().repeat(3, 1))[1]
+                attention(
+                    torch.randn(4, 9, 2), torch.randn(4, 3, 2), torch.randn(4, 3, 2), torch.eye(3).bool().repeat(3, 1)
+                )[1]
                 .numpy()
                 .sum(axis=-1)
                 - 1

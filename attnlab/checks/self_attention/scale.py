@@ -9,7 +9,6 @@ from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes
 from attnlab.checks.laws import Law, Seen, close
 from attnlab.reference.dot_product import scale as reference
 
-
 NO_SQUARES = (11, 13, 14, 19, 22, 23, 29)  # widths whose root is no whole number
 
 
@@ -44,7 +43,9 @@ def halves_at_four_times_the_width(seen: Seen) -> str | None:
     return None if close(once, 2 * four) else "At four times the width the divisor should be twice as large."
 
 
-def flawed(scores, width, *, divisor=lambda scores, width: width**0.5, times=False, after=None, in_place=False, cut=False):
+def flawed(
+    scores, width, *, divisor=lambda scores, width: width**0.5, times=False, after=None, in_place=False, cut=False
+):
     """Scaling with one switch for each way of getting it wrong."""
     by = divisor(scores, width)
     if in_place:

@@ -52,7 +52,9 @@ def order_does_not_matter(seen: Seen) -> str | None:
 
 def past_stays(seen: Seen) -> str | None:
     before, after = seen.output("causal", "output")[:, :-1], seen.output("the last token changed", "output")[:, :-1]
-    return None if close(after, before) else "With a causal mask the last token was changed, and an earlier output moved."
+    return (
+        None if close(after, before) else "With a causal mask the last token was changed, and an earlier output moved."
+    )
 
 
 def flawed_class(
@@ -270,7 +272,12 @@ SelfAttention1d = Exercise(
     draw=draw,
     laws=(
         Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
-        Law("rows sum to one", 1, "Do the weights of each token sum to one?", laws.sums_to_one("plain", "causal", of="weights")),
+        Law(
+            "rows sum to one",
+            1,
+            "Do the weights of each token sum to one?",
+            laws.sums_to_one("plain", "causal", of="weights"),
+        ),
         Law(
             "right numbers",
             2,
@@ -279,7 +286,9 @@ SelfAttention1d = Exercise(
         ),
         Law("order does not matter", 1, "Do shuffled tokens give shuffled outputs?", order_does_not_matter),
         Law("past stays", 2, "With a causal mask, is the past untouched by the future?", past_stays),
-        Law("items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")),
+        Law(
+            "items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")
+        ),
         Law("gradient reaches every weight", 2, "Do all three projections learn?", laws.gradients_reach("gradients")),
     ),
     mistakes=MISTAKES,

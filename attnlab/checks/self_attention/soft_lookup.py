@@ -38,12 +38,20 @@ def cold_is_a_dictionary(seen: Seen) -> str | None:
 def hot_is_the_mean(seen: Seen) -> str | None:
     found = seen.output("hot", "output")
     mean = seen.cases["hot"].inputs[2].mean(-2, keepdim=True).expand_as(found)
-    return None if (found - mean).abs().max() < 1e-3 else "At temperature 10,000 every answer should be the mean of all values."
+    return (
+        None
+        if (found - mean).abs().max() < 1e-3
+        else "At temperature 10,000 every answer should be the mean of all values."
+    )
 
 
 def loudness_does_not_matter(seen: Seen) -> str | None:
     before, after = seen.output("plain", "weights"), seen.output("a louder key", "weights")
-    return None if close(before, after) else "A key was made five times as long; its direction is the same, but the weights moved."
+    return (
+        None
+        if close(before, after)
+        else "A key was made five times as long; its direction is the same, but the weights moved."
+    )
 
 
 def flawed(query, key, value, temperature, *, unit=("query", "key"), unit_axis=-1, how="over", axis=-1, power=0.0, hard=False,
@@ -52,7 +60,9 @@ def flawed(query, key, value, temperature, *, unit=("query", "key"), unit_axis=-
     query = F.normalize(query, dim=unit_axis) if "query" in unit else query
     key = F.normalize(key, dim=unit_axis) if "key" in unit else key
     scores = query @ key.mT / query.shape[-1] ** power
-    scores = {"over": scores / temperature, "times": scores * temperature, "not at all": scores}[how if how != "after" else "not at all"]
+    scores = {"over": scores / temperature, "times": scores * temperature, "not at all": scores}[
+        how if how != "after" else "not at all"
+    ]
     weights = scores.softmax(axis)
     weights = weights / temperature if how == "after" else weights
     if hard:
@@ -153,29 +163,42 @@ soft_lookup = Exercise(
     laws=(
         Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
         Law("rows sum to one", 1, "Do the weights of each query sum to one?", laws.sums_to_one("plain", of="weights")),
-        Law("right numbers", 1, "Are they the reference's?", laws.equals_reference("plain", "no batch axis", "a louder key")),
+        Law(
+            "right numbers",
+            1,
+            "Are they the reference's?",
+            laws.equals_reference("plain", "no batch axis", "a louder key"),
+        ),
         Law("cold is a dictionary", 1, "Does a cold look-up find the exact key?", cold_is_a_dictionary),
         Law("hot is the mean", 1, "Does a hot look-up give the mean?", hot_is_the_mean),
         Law("loudness does not matter", 1, "Does only the direction of a key count?", loudness_does_not_matter),
-        Law("items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")),
+        Law(
+            "items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")
+        ),
         Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
     ),
     mistakes=MISTAKES,
     also_right={
-        "cosine_similarity": lambda query, key, value, temperature: (
-            lambda w: (w @ value, w)
-        )((F.cosine_similarity(query.unsqueeze(-2), key.unsqueeze(-3), dim=-1) / temperature).softmax(-1)),
-        "divided by norms": lambda query, key, value, temperature: (
-            lambda w: (w @ value, w)
-        )((query @ key.mT / (query.norm(dim=-1).unsqueeze(-1) * key.norm(dim=-1).unsqueeze(-2)) / temperature).softmax(-1)),
-        "einsum": lambda query, key, value, temperature: (
-            lambda w: (torch.einsum("...qk,...kf->...qf", w, value), w)
-        )(torch.einsum("...qd,...kd->...qk", F.normalize(query, dim=-1), F.normalize(key, dim=-1)).div(temperature).softmax(-1)),
+        "cosine_similarity": lambda query, key, value, temperature: (lambda w: (w @ value, w))(
+            (F.cosine_similarity(query.unsqueeze(-2), key.unsqueeze(-3), dim=-1) / temperature).softmax(-1)
+        ),
+        "divided by norms": lambda query, key, value, temperature: (lambda w: (w @ value, w))(
+            (
+                query @ key.mT / (query.norm(dim=-1).unsqueeze(-1) * key.norm(dim=-1).unsqueeze(-2)) / temperature
+            ).softmax(-1)
+        ),
+        "einsum": lambda query, key, value, temperature: (lambda w: (torch.einsum("...qk,...kf->...qf", w, value), w))(
+            torch.einsum("...qd,...kd->...qk", F.normalize(query, dim=-1), F.normalize(key, dim=-1))
+            .div(temperature)
+            .softmax(-1)
+        ),
         "float64 inside": lambda query, key, value, temperature: tuple(
             x.to(value.dtype) for x in reference(query.double(), key.double(), value.double(), temperature)
         ),
         "library": lambda query, key, value, temperature: (
-            F.scaled_dot_product_attention(F.normalize(query, dim=-1), F.normalize(key, dim=-1), value, scale=1 / temperature),
+            F.scaled_dot_product_attention(
+                F.normalize(query, dim=-1), F.normalize(key, dim=-1), value, scale=1 / temperature
+            ),
             (F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).mT / temperature).softmax(-1),
         ),
     },

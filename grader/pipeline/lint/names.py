@@ -30,9 +30,7 @@ def _message(cell: Cell, name: str, origin: Cell) -> str:
 def defined(code: str) -> set[str]:
     """The names that running a cell leaves behind."""
     top = symtable.symtable(code, "cell", "exec")
-    names = {
-        symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()
-    }
+    names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     names |= {symbol.get_name() for symbol in top.get_symbols() if symbol.is_namespace()}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Global):

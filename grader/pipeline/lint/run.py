@@ -16,11 +16,7 @@ def _code(notebook: NotebookNode) -> Iterator[tuple[int, NotebookNode]]:
 
 
 def almost_every_cell_shows_something(notebook: NotebookNode) -> Iterator[str]:
-    cells = [
-        (number, cell)
-        for number, cell in _code(notebook)
-        if "exercise" not in cell.metadata.get("attnlab", {})
-    ]
+    cells = [(number, cell) for number, cell in _code(notebook) if "exercise" not in cell.metadata.get("attnlab", {})]
     silent = [number for number, cell in cells if not cell.outputs]
     if cells and 1 - len(silent) / len(cells) < SHOWING:
         yield (
