@@ -34,6 +34,9 @@ class Example:
 
 def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Example | None:
     """Shrink the first case that differs. None where nothing can be drawn (inputs such as functions)."""
+    best = _first_that_differs(exercise, answer, seen)
+    if best is None:
+        return None
     stop = time.perf_counter() + SECONDS
     for candidates in _steps(exercise, best):
         for change in candidates:
