@@ -101,16 +101,14 @@ MISTAKES = (
     Mistake(
         "zero times minus infinity",
         "a weight of zero gives 0 times -inf, which is NaN.",
-        "As w goes to zero, w log w goes to zero too, so such a key adds nothing. A computer does not know "
-        "that.",
+        "As w goes to zero, w log w goes to zero too, so such a key adds nothing. A computer does not know that.",
         "use torch.special.entr, or torch.where(weights > 0, ..., 0).",
         partial(flawed, zero="nothing"),
     ),
     Mistake(
         "in bits",
         "the logarithm has base 2.",
-        "That counts in bits, which is another unit. This exercise asks for nats, so that exp() takes you "
-        "back.",
+        "That counts in bits, which is another unit. This exercise asks for nats, so that exp() takes you back.",
         "use torch.log.",
         partial(flawed, log=torch.log2),
     ),
@@ -203,9 +201,7 @@ MISTAKES = (
 
 def _row_by_row(weights):
     rows = weights.reshape(-1, weights.shape[-1])
-    return torch.stack([-(row[row > 0] * row[row > 0].log()).sum() for row in rows]).reshape(
-        weights.shape[:-1]
-    )
+    return torch.stack([-(row[row > 0] * row[row > 0].log()).sum() for row in rows]).reshape(weights.shape[:-1])
 
 
 entropy = Exercise(
@@ -227,10 +223,8 @@ entropy = Exercise(
         "a very small constant": lambda weights: -(weights * (weights + 1e-30).log()).sum(-1),
     },
     hints=(
-        "Print `entropy(torch.tensor([0.5, 0.5]))` and `entropy(torch.tensor([1.0, 0.0]))`. What should "
-        "they be?",
-        "Look at the law that the panel names first. NaN speaks of a weight of zero; a negative number of "
-        "the sign.",
+        "Print `entropy(torch.tensor([0.5, 0.5]))` and `entropy(torch.tensor([1.0, 0.0]))`. What should they be?",
+        "Look at the law that the panel names first. NaN speaks of a weight of zero; a negative number of the sign.",
         "One line: minus the sum over the last axis of w times log(w). Then take care of 0 times log(0): "
         "`torch.special.entr` knows it.",
         "A twin on another task, the mean surprise of the weather, with the chances of sun, rain and snow:\n"

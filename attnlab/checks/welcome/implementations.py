@@ -26,9 +26,7 @@ def _in_float64(scores, temperature=1.0):
 RIGHT: dict[str, Softmax] = {
     "torch's own": lambda scores, temperature=1.0: torch.softmax(scores / temperature, dim=-1),
     "maximum subtracted": reference,
-    "exponential of log_softmax": lambda scores, temperature=1.0: (
-        (scores / temperature).log_softmax(-1).exp()
-    ),
+    "exponential of log_softmax": lambda scores, temperature=1.0: (scores / temperature).log_softmax(-1).exp(),
     "in float64, maximum subtracted": _in_float64,
     "row by row": _row_by_row,
 }

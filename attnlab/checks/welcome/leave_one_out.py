@@ -45,9 +45,7 @@ def draw(generator: torch.Generator) -> list[Case]:
 def nobody_sees_itself(seen: Seen) -> str | None:
     own = seen.output("plain", "weights").diagonal(dim1=-2, dim2=-1)
     if not (own.abs() < 1e-7).all():
-        return (
-            f"A key gives itself the weight {own.flatten()[own.abs().argmax()].item():.3g}; it should be 0."
-        )
+        return f"A key gives itself the weight {own.flatten()[own.abs().argmax()].item():.3g}; it should be 0."
     before, after = (seen.output(case, "output")[:, 0] for case in ("plain", "its own value changed"))
     if not close(before, after):
         return "The value of a key was changed, and the prediction for that same key moved."
@@ -172,7 +170,7 @@ MISTAKES = (
         "sees itself",
         "every key may see itself (or its own score is set to 0, which it is anyway).",
         "A key is nearest to itself, so its own value weighs most. With a narrow bandwidth the prediction "
-        "is then a\n"
+        "is then a "
         "copy, and every bandwidth looks the better the narrower it is.",
         "set the score of each key with itself to -inf before the softmax.",
         partial(flawed, hiding="not at all"),
@@ -187,8 +185,7 @@ MISTAKES = (
     Mistake(
         "own weight to zero, divided anew",
         "the own weight is set to zero after the softmax, and the row divided by its new sum.",
-        "Right on paper. But for a key far from all others the rest is too small for float32, and 0/0 is "
-        "NaN.",
+        "Right on paper. But for a key far from all others the rest is too small for float32, and 0/0 is NaN.",
         "hide the score, with -inf, before the softmax.",
         partial(flawed, hiding="weights to zero, divided anew"),
     ),

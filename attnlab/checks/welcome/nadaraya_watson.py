@@ -55,13 +55,9 @@ def units_cancel(seen: Seen) -> str | None:
 
 
 def place_cancels(seen: Seen) -> str | None:
-    if torch.allclose(
-        seen.output("plain", "weights"), seen.output("all moved", "weights"), rtol=1e-3, atol=1e-4
-    ):
+    if torch.allclose(seen.output("plain", "weights"), seen.output("all moved", "weights"), rtol=1e-3, atol=1e-4):
         return None
-    return (
-        "Queries and keys were moved by the same amount, and the weights changed. Only distances may count."
-    )
+    return "Queries and keys were moved by the same amount, and the weights changed. Only distances may count."
 
 
 def mixes_the_values(seen: Seen) -> str | None:
@@ -175,7 +171,7 @@ MISTAKES = (
         "bandwidth not squared",
         "the squared distance is divided by the bandwidth, not by its square.",
         "The bandwidth is a distance, in the units of the keys. Squared over squared has no unit; squared "
-        "over\n"
+        "over "
         "plain depends on whether you measure in metres or feet.",
         "divide by 2 * bandwidth**2.",
         partial(flawed, power=1),
@@ -183,8 +179,7 @@ MISTAKES = (
     Mistake(
         "two forgotten",
         "the 2 under the squared distance is missing.",
-        "The Gaussian is exp(-distance**2 / (2 * bandwidth**2)). Without the 2 your bandwidth is narrower "
-        "by sqrt(2).",
+        "The Gaussian is exp(-distance**2 / (2 * bandwidth**2)). Without the 2 your bandwidth is narrower by sqrt(2).",
         "divide by 2 * bandwidth**2.",
         partial(flawed, half=1),
     ),
@@ -226,8 +221,7 @@ MISTAKES = (
     Mistake(
         "dot product",
         "the score is the dot product of query and key.",
-        "That is the attention of later lessons. Here the score is a distance, which does not care where "
-        "zero lies.",
+        "That is the attention of later lessons. Here the score is a distance, which does not care where zero lies.",
         "take query minus key, square, sum over the width, and put a minus in front.",
         partial(flawed, score_of=lambda queries, keys: queries @ keys.mT),
     ),
@@ -248,8 +242,7 @@ MISTAKES = (
     Mistake(
         "softmax over the queries",
         "the weights sum to one over the queries.",
-        "Then the queries compete for a key. Each query needs weights of its own that sum to one over the "
-        "keys.",
+        "Then the queries compete for a key. Each query needs weights of its own that sum to one over the keys.",
         "normalise over the last axis, the keys.",
         partial(flawed, axis=-2),
     ),
@@ -270,8 +263,7 @@ MISTAKES = (
     Mistake(
         "no exponential",
         "the scores are divided by their sum, without an exponential.",
-        "The quotient of two negative numbers is positive, so it looks like a weight; but the farthest key "
-        "gets most.",
+        "The quotient of two negative numbers is positive, so it looks like a weight; but the farthest key gets most.",
         "put the scores through softmax.",
         partial(flawed, normalise="linear"),
     ),

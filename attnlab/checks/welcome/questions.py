@@ -8,9 +8,7 @@ RECALL = (
         "A tensor has the shape (queries 5, keys 7). What is the shape of tensor.sum(dim=-1)?",
         {
             "a": Choice("(5,)", "dim=-1 is the last axis, the keys. It is the one that goes.", right=True),
-            "b": Choice(
-                "(7,)", "dim names the axis that goes, not the one that stays. -1 is the last, the keys."
-            ),
+            "b": Choice("(7,)", "dim names the axis that goes, not the one that stays. -1 is the last, the keys."),
             "c": Choice("(5, 1)", "That is what you get with keepdim=True. Without it the axis is gone."),
         },
     ),
@@ -20,8 +18,7 @@ RECALL = (
         {
             "a": Choice(
                 "Row i of a divided by b[i].",
-                "Broadcasting lines shapes up from the right: b's 5 meets a's 7. For this b has to be (5, "
-                "1).",
+                "Broadcasting lines shapes up from the right: b's 5 meets a's 7. For this b has to be (5, 1).",
             ),
             "b": Choice(
                 "An error.",
@@ -40,8 +37,7 @@ RECALL = (
         {
             "a": Choice(
                 "The mean of the first two rows of V.",
-                "A row times a matrix adds up the matrix's rows, each times its number. Attention is this "
-                "line.",
+                "A row times a matrix adds up the matrix's rows, each times its number. Attention is this line.",
                 right=True,
             ),
             "b": Choice(
@@ -80,9 +76,7 @@ PREDICTIONS = (
         "cold_softmax",
         "The scores are 1, 2 and 3. What are their weights at temperature 0.01?",
         {
-            "a": Choice(
-                "All three alike.", "That is the hot end. Dividing by 0.01 makes differences larger."
-            ),
+            "a": Choice("All three alike.", "That is the hot end. Dividing by 0.01 makes differences larger."),
             "b": Choice(
                 "Nearly all on the score 3.",
                 "The scores become 100, 200 and 300. The one that was ahead is now ahead by 100, and "
@@ -127,8 +121,7 @@ PREDICTIONS = (
             ),
             "b": Choice(
                 "Stairs: each query copies the nearest key.",
-                "Far away in bandwidths, yet nearest: after the softmax the nearest key has nearly all the "
-                "weight.",
+                "Far away in bandwidths, yet nearest: after the softmax the nearest key has nearly all the weight.",
                 right=True,
             ),
             "c": Choice(
@@ -160,8 +153,7 @@ PREDICTIONS = (
         {
             "a": Choice(
                 "The narrowest.",
-                "Each digit is nearest to itself and copies its own label: 100 %, and nothing is learnt "
-                "from that.",
+                "Each digit is nearest to itself and copies its own label: 100 %, and nothing is learnt from that.",
                 right=True,
             ),
             "b": Choice(
@@ -179,7 +171,7 @@ PREDICTIONS = (
 QUIZ = (
     Question(
         "00_quiz_what",
-        "What makes a weighted average *attention*?",
+        "What makes a weighted average attention?",
         {
             "a": Choice(
                 "Its weights are learnt in training.",
@@ -192,8 +184,7 @@ QUIZ = (
             ),
             "c": Choice(
                 "Its weights are positive and sum to one.",
-                "So are those of a plain mean. And some kinds of attention in this course have weights "
-                "that do not.",
+                "So are those of a plain mean. And some kinds of attention in this course have weights that do not.",
             ),
         },
     ),
@@ -204,8 +195,7 @@ QUIZ = (
             "a": Choice("They grow.", "They sum to one before and after, so they cannot all grow."),
             "b": Choice(
                 "Nothing.",
-                "exp(s + 7) is exp(7) times exp(s), and exp(7) cancels. That is why the maximum may be "
-                "subtracted.",
+                "exp(s + 7) is exp(7) times exp(s), and exp(7) cancels. That is why the maximum may be subtracted.",
                 right=True,
             ),
             "c": Choice(
@@ -223,9 +213,7 @@ QUIZ = (
                 "Scores divided by a larger number lie closer together, and so do the weights.",
                 right=True,
             ),
-            "b": Choice(
-                "Lower the temperature.", "That makes differences larger: the winner takes even more."
-            ),
+            "b": Choice("Lower the temperature.", "That makes differences larger: the winner takes even more."),
             "c": Choice(
                 "Multiply the scores by a large number.",
                 "That is a low temperature under another name.",
@@ -243,8 +231,7 @@ QUIZ = (
             ),
             "b": Choice(
                 "One over the temperature.",
-                "Then a wide bandwidth would be cold. But wide means that all keys weigh alike, and that "
-                "is hot.",
+                "Then a wide bandwidth would be cold. But wide means that all keys weigh alike, and that is hot.",
             ),
             "c": Choice(
                 "The number of keys.",
@@ -262,13 +249,11 @@ QUIZ = (
             ),
             "b": Choice(
                 "That the rabbit decided the model's answer.",
-                "Perhaps. To know it one must change that part of the picture and see whether the answer "
-                "moves.",
+                "Perhaps. To know it one must change that part of the picture and see whether the answer moves.",
             ),
             "c": Choice(
                 "Where the weights are large, and no more, until it is held against a control.",
-                "Shuffled input, random scores, or the part cut out: the map counts by how it differs from "
-                "those.",
+                "Shuffled input, random scores, or the part cut out: the map counts by how it differs from those.",
                 right=True,
             ),
         },
@@ -279,8 +264,7 @@ QUIZ = (
         {
             "a": Choice(
                 "Its score would be infinite.",
-                "Its score would be 0, the highest that a negative distance can be. That is finite, and "
-                "the trouble.",
+                "Its score would be 0, the highest that a negative distance can be. That is finite, and the trouble.",
             ),
             "b": Choice(
                 "It would copy its own label, and the narrowest bandwidth would always win.",

@@ -141,8 +141,7 @@ MISTAKES = (
     Mistake(
         "temperature multiplied",
         "the scores are multiplied by the temperature.",
-        "Then hot and cold are exchanged: a low temperature, which should make one weight win, makes all "
-        "alike.",
+        "Then hot and cold are exchanged: a low temperature, which should make one weight win, makes all alike.",
         "divide the scores by the temperature.",
         partial(flawed, heat="multiply"),
     ),
@@ -191,16 +190,14 @@ MISTAKES = (
     Mistake(
         "overflow",
         "exp() is taken of the scores as they are.",
-        "exp(89) is beyond float32, and inf/inf is NaN. Below -104 all exponentials are 0, and 0/0 is NaN "
-        "too.",
+        "exp(89) is beyond float32, and inf/inf is NaN. Below -104 all exponentials are 0, and 0/0 is NaN too.",
         "subtract the largest score of each row first: it cancels in the quotient.",
         partial(flawed, shift="none"),
     ),
     Mistake(
         "maximum of everything",
         "the largest of all scores is subtracted, not the largest of each row.",
-        "That stops overflow. But a row that lies 700 below the largest has nothing but zeros left: 0/0 is "
-        "NaN.",
+        "That stops overflow. But a row that lies 700 below the largest has nothing but zeros left: 0/0 is NaN.",
         "take the maximum row by row: scores.amax(dim=-1, keepdim=True).",
         partial(flawed, shift="everything"),
     ),
@@ -215,8 +212,7 @@ MISTAKES = (
     Mistake(
         "maximum before the temperature",
         "the maximum is taken before the division by the temperature, and subtracted after it.",
-        "At a temperature of 0.5 the scores are twice as large as the maximum that you subtract: they "
-        "overflow again.",
+        "At a temperature of 0.5 the scores are twice as large as the maximum that you subtract: they overflow again.",
         "divide first; then take the maximum of what you have.",
         partial(flawed, shift="before the temperature"),
     ),
@@ -224,7 +220,7 @@ MISTAKES = (
         "forgotten keepdim",
         "the sum has lost its last axis.",
         "A tensor (rows, keys) divided by one of (rows) lines the rows up with the keys: an error, or, "
-        "where the\n"
+        "where the "
         "sizes happen to agree, wrong numbers without one.",
         "say keepdim=True in the sum, so that it stays a column.",
         partial(flawed, keepdim=False),
@@ -239,8 +235,7 @@ MISTAKES = (
     Mistake(
         "squares for exponentials",
         "the scores are squared, not exponentiated.",
-        "Squares are positive too, but -3 then weighs as much as 3, and adding a constant changes the "
-        "weights.",
+        "Squares are positive too, but -3 then weighs as much as 3, and adding a constant changes the weights.",
         "use exp().",
         partial(flawed, powers_of=torch.square),
     ),
@@ -269,8 +264,7 @@ MISTAKES = (
     Mistake(
         "graph is cut",
         "the weights are detached from the graph.",
-        "The numbers are right, but no gradient flows back to the scores, so where to look can never be "
-        "learnt.",
+        "The numbers are right, but no gradient flows back to the scores, so where to look can never be learnt.",
         "leave out .detach(), .data, .numpy() and no_grad().",
         partial(flawed, end=torch.Tensor.detach),
     ),
@@ -327,9 +321,7 @@ softmax = Exercise(
         "log-sum-exp": _log_sum_exp,
         "in float64 inside": _in_float64,
         "einsum, shift detached": _einsum,
-        "exponential of log_softmax": lambda scores, temperature=1.0: (
-            (scores / temperature).log_softmax(-1).exp()
-        ),
+        "exponential of log_softmax": lambda scores, temperature=1.0: (scores / temperature).log_softmax(-1).exp(),
     },
     hints=(
         "Print `softmax(torch.tensor([[0.0, 1.0], [900.0, 901.0]]))`. Both rows should be the same two "

@@ -58,9 +58,7 @@ LAWS = (
         "Is the answer True or False for every implementation?",
         laws.shapes_right(),
     ),
-    Law(
-        "passes what is right", 2, "Does it say True to five right ones, written differently?", passes(*RIGHT)
-    ),
+    Law("passes what is right", 2, "Does it say True to five right ones, written differently?", passes(*RIGHT)),
     Law(
         "exposes overflow",
         2,
@@ -151,7 +149,7 @@ MISTAKES = (
         "always True",
         "your law says True to everything.",
         "It asks nothing that the bug gets wrong: only the shape, say, or scores of ordinary size. A law "
-        "that\n"
+        "that "
         "nothing can break is no law.",
         "call softmax with scores of several thousand and look at the weights.",
         partial(flawed, answers="always"),
@@ -160,7 +158,7 @@ MISTAKES = (
         "always False",
         "your law says False to everything.",
         "It asks what even a right softmax does not do: sums equal to 1.0 in the last digit, say, or an "
-        "answer to\n"
+        "answer to "
         "a score of inf. Rounding leaves 0.99999994.",
         "compare with torch.allclose, and keep to finite scores.",
         partial(flawed, answers="never"),
@@ -182,8 +180,7 @@ MISTAKES = (
     Mistake(
         "large for float32 only",
         "the scores that you try are too large for float32, but not for float64.",
-        "exp(709) still fits into float64, and whoever computes in it hides the bug until the scores grow "
-        "further.",
+        "exp(709) still fits into float64, and whoever computes in it hides the bug until the scores grow further.",
         "try scores of 10,000.",
         partial(flawed, size=200.0, spread=100.0, temperatures=(1.0,)),
     ),
@@ -191,7 +188,7 @@ MISTAKES = (
         "only positive scores",
         "you try only large positive scores.",
         "exp(-10000) is 0, for every score of the row, and 0/0 is NaN as well. This happened in NNlib.jl, "
-        "after the\n"
+        "after the "
         "overflow had been repaired.",
         "try the same scores with a minus in front.",
         partial(flawed, signs=(1,), rows="together"),
@@ -200,7 +197,7 @@ MISTAKES = (
         "scores close together",
         "the scores of one row all lie close together.",
         "Whoever subtracts the first score of a row, not its largest, survives that. It overflows where a "
-        "later score\n"
+        "later score "
         "is far ahead.",
         "try a row such as [0, 1, 500] too.",
         partial(flawed, spread=2.0),
@@ -209,7 +206,7 @@ MISTAKES = (
         "one large row, finite or not",
         "you try large positive scores once, and ask whether the weights are finite.",
         "That finds the naive softmax. It misses the repairs that fail below zero, between rows, at a low "
-        "temperature,\n"
+        "temperature, "
         "and those that give finite weights that are wrong.",
         "first try the same scores with a minus; then ask whether the weights are the right ones.",
         partial(flawed, signs=(1,), rows="together", temperatures=(1.0,), asks="finite"),
@@ -231,8 +228,7 @@ MISTAKES = (
     Mistake(
         "temperature never tried",
         "you never try another temperature than 1.",
-        "At temperature 0.1 the scores are ten times as large, and a maximum taken before the division is "
-        "too small.",
+        "At temperature 0.1 the scores are ten times as large, and a maximum taken before the division is too small.",
         "try softmax(scores, 0.1) too.",
         partial(flawed, temperatures=(1.0,)),
     ),
@@ -311,9 +307,7 @@ def _constant_cancels(softmax):
     large = torch.tensor([[10_000.0], [-10_000.0]])
     for shift in (large, -large):
         for temperature in (1.0, 0.1):
-            if not torch.allclose(
-                softmax(scores + shift, temperature), softmax(scores, temperature), atol=1e-3
-            ):
+            if not torch.allclose(softmax(scores + shift, temperature), softmax(scores, temperature), atol=1e-3):
                 return False
     return True
 
@@ -340,9 +334,7 @@ def _tensor_verdict(softmax):
     moved = small + torch.tensor([[4096.0], [-4096.0]])
     wide = small * 1000
     close = [
-        (softmax(m, t) - softmax(small, t)).abs().max() < 0.01
-        for m in (moved, -moved.flip(-1))
-        for t in (1.0, 0.125)
+        (softmax(m, t) - softmax(small, t)).abs().max() < 0.01 for m in (moved, -moved.flip(-1)) for t in (1.0, 0.125)
     ]
     close.append((softmax(wide)[..., -1] - 1).abs().max() < 1e-5)
     return torch.stack(close).all()
@@ -351,10 +343,7 @@ def _tensor_verdict(softmax):
 def _random_scores(softmax):
     generator = torch.Generator().manual_seed(1)
     for size in (1.0, 100.0, 10_000.0):
-        rows = (
-            torch.randn(6, 4, generator=generator)
-            + size * torch.tensor([1.0, -1.0, 0.5, -0.5, 0.0, 1.0])[:, None]
-        )
+        rows = torch.randn(6, 4, generator=generator) + size * torch.tensor([1.0, -1.0, 0.5, -0.5, 0.0, 1.0])[:, None]
         spread = torch.randn(6, 4, generator=generator) * size
         for scores in (rows, spread):
             for temperature in (1.0, 0.3):

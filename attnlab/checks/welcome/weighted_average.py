@@ -82,9 +82,7 @@ LAWS = (
         ),
     ),
     Law("equal values stay", 1, "Is the average of equal values that value?", equal_values_stay),
-    Law(
-        "between the values", 1, "Does it lie between the smallest and the largest value?", between_the_values
-    ),
+    Law("between the values", 1, "Does it lie between the smallest and the largest value?", between_the_values),
     Law(
         "all the weight on one key",
         1,
@@ -104,9 +102,7 @@ LAWS = (
 )
 
 
-def flawed(
-    weights, values, *, change=lambda w: w, order=lambda v: v, mix=torch.matmul, end=None, half_size=False
-):
+def flawed(weights, values, *, change=lambda w: w, order=lambda v: v, mix=torch.matmul, end=None, half_size=False):
     """The weighted average with one switch for each way of getting it wrong; with none set it is right."""
     if half_size:
         weights, values = weights.float(), values.float()
@@ -153,8 +149,7 @@ MISTAKES = (
     Mistake(
         "divided by the number of keys",
         "the result is divided by the number of keys once more.",
-        "The weights already sum to one: they are the division. `.mean()` in the place of `.sum()` does "
-        "the same.",
+        "The weights already sum to one: they are the division. `.mean()` in the place of `.sum()` does the same.",
         "add the weighted values up, and do not divide.",
         partial(flawed, end=lambda out, v: out / v.shape[-2]),
     ),
@@ -162,7 +157,7 @@ MISTAKES = (
         "divided by the sum of the weights",
         "the result is divided by the sum of the weights.",
         "Where they sum to one nothing shows. But later lessons have weights that sum to less, even to "
-        "zero where a\n"
+        "zero where a "
         "query may see nothing; whoever makes the weights sees to their sum.",
         "multiply weights and values, and do not divide.",
         partial(flawed, change=lambda w: w / w.sum(-1, keepdim=True)),
@@ -198,8 +193,7 @@ MISTAKES = (
     Mistake(
         "only the largest weight",
         "only the value with the largest weight is taken.",
-        "That is a choice, not an average. A choice also has no gradient, so the weights could not be "
-        "learnt.",
+        "That is a choice, not an average. A choice also has no gradient, so the weights could not be learnt.",
         "add up all values, each times its weight.",
         partial(flawed, change=_hard),
     ),
@@ -235,7 +229,7 @@ MISTAKES = (
         "reshaped values",
         "the values are reshaped where they would have to be transposed.",
         "reshape() keeps the numbers in their order and cuts new rows: features and keys are shuffled, and "
-        "no\n"
+        "no "
         "error says so.",
         "leave the values as they are: (keys, features) is what the product needs.",
         partial(flawed, order=lambda v: v.reshape(*v.shape[:-2], v.shape[-1], v.shape[-2]).transpose(-2, -1)),
@@ -244,7 +238,7 @@ MISTAKES = (
         "batch mixed",
         "the values are averaged over the batch.",
         "A letter that stands in one input of an einsum and not in the output is summed. The items of a "
-        "batch\n"
+        "batch "
         "have nothing to do with each other.",
         "give the batch the same letter in both inputs and in the output.",
         partial(flawed, order=_over_batch),
@@ -253,7 +247,7 @@ MISTAKES = (
         "values scaled in place",
         "the values are multiplied in place, query by query.",
         "`values *= ...` (also through another name for the same tensor) changes what the next query "
-        "finds, and\n"
+        "finds, and "
         "what the caller has.",
         "write weighted = values * ..., a new tensor.",
         partial(flawed, mix=_in_place),
@@ -314,8 +308,7 @@ weighted_average = Exercise(
         "Look at the law that the panel names first. If equal values do not stay what they are, something "
         "divides "
         "or weighs twice; if the order of the keys matters, weight and value are paired wrongly.",
-        "One line will do. (queries, keys) and (keys, features) become (queries, features): which "
-        "operation does that?",
+        "One line will do. (queries, keys) and (keys, features) become (queries, features): which operation does that?",
         "A twin on another task, the price of several shopping baskets:\n"
         "    prices_to_pay = amounts @ prices      # (baskets, goods) @ (goods, shops) -> (baskets, shops)\n"
         "Each basket adds up its goods, each times its amount. Put weights in the place of amounts.",
