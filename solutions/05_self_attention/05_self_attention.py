@@ -56,10 +56,12 @@ print(f"their mean squared error: {(numbers @ places - answers).square().mean():
 print(f"answering 0 every time:   {answers.square().mean():.2f}")
 
 # %% role="experiment"
-question = keys[torch.arange(2000), asked]  # now the weights may depend on what stands there, compared with what is asked
+# Now a weight may depend on what stands in the place, compared with what is asked.
+question = keys[torch.arange(2000), asked]
 alike = (keys @ question[:, :, None])[..., 0]  # compare each key with the question
 weights = (alike * 20).softmax(dim=-1)
-print(f"weights by content, mean squared error: {((weights * numbers).sum(-1) - answers).square().mean():.4f}")
+error = ((weights * numbers).sum(dim=-1) - answers).square().mean()
+print(f"weights by content, mean squared error: {error:.4f}")
 
 # %% [markdown] section="intuition"
 # ## Intuition: three tokens by hand
@@ -94,13 +96,14 @@ check.predict("frames")
 clip = torch.tensor(load_clip()).float().flatten(start_dim=1) / 255  # (frames, pixels)
 frames = F.normalize(clip - clip.mean(dim=0), dim=-1)
 correlation = frames @ frames.mT
-finding, poses = "Frames of one pose find each other", load_clip()[::2, :, 10:90]  # every second frame, its left part
-pic = matrix({finding: correlation}, "frame (key)", "frame (query)", "cosine", vmin=-1, thumbnails=poses)
+poses = load_clip()[::2, :, 10:90]  # every second frame, its left part
+finding = {"Frames of one pose find each other": correlation}
+pic = matrix(finding, "frame (key)", "frame (query)", "cosine", vmin=-1, thumbnails=poses)
 alike = [int(correlation[i].topk(2).indices[1]) for i in range(16)]
 figure(
     pic,
-    alt="Correlation of 16 frames with each other: a bright block for the crouching rabbit at the start, another for the "
-    f"upright one later, dark between the two. Frame 0 is most like frame {alike[0]}.",
+    alt="Correlation of 16 frames with each other: a bright block for the crouching rabbit at the "
+    f"start, another for the upright one later, dark between the two. Frame 0 is most like frame {alike[0]}.",
     table={"frame": range(16), "seconds": CLIP_SECONDS, "most like frame": alike},
 )
 
@@ -163,13 +166,13 @@ check.dot_product_scores(dot_product_scores)
 
 # %% role="experiment"
 my_scores = check.dot_product_scores.carry_on(dot_product_scores)
-query, key = torch.randn(1, 64, 32), torch.randn(1, 64, 32)  # the definition is a double loop; how much does it cost?
+query, key = torch.randn(1, 64, 32), torch.randn(1, 64, 32)
 start = time.perf_counter()
 looped = torch.tensor([[float((q * k).sum()) for k in key[0]] for q in query[0]])
 middle = time.perf_counter()
 batched = my_scores(query, key)[0]
-print(f"loops {1e3 * (middle - start):.1f} ms, one product {1e3 * (time.perf_counter() - middle):.3f} ms; "
-      f"largest difference {(looped - batched).abs().max():.0e}")  # fmt: skip
+loops_ms, product_ms = 1e3 * (middle - start), 1e3 * (time.perf_counter() - middle)
+print(f"loops {loops_ms:.1f} ms, product {product_ms:.3f} ms; difference {(looped - batched).abs().max():.0e}")
 
 # %% role="predict"
 check.predict("variance")
@@ -234,7 +237,7 @@ check.predict("gradient")
 
 # %% role="experiment"
 def through_the_softmax(width, scaled, queries=400):
-    """Effective number of keys, and size of the gradient at the scores, averaged over random queries."""
+    """Keys effectively seen, and the gradient at the scores, for random queries."""
     draw = torch.Generator().manual_seed(width)
     q, k = torch.randn(queries, width, generator=draw), torch.randn(64, width, generator=draw)
     scores = (my_scores(q, k) / (width**0.5 if scaled else 1.0)).requires_grad_()
@@ -252,32 +255,36 @@ check.outcome("gradient")
 # %% role="figure"
 keys_seen = {"raw": [r[0] for r in raw], "scaled": [s[0] for s in scaled]}
 gradients = {"raw": [r[1] for r in raw], "scaled": [s[1] for s in scaled]}
-panels = {"keys effectively seen, of 64": keys_seen, "gradient at the scores (median norm)": gradients}
+panels = {"keys effectively seen, of 64": keys_seen, "gradient at the scores (norm)": gradients}
 pic = curves(widths, panels, "width d", "Unscaled, the gradient dies as the width grows")
 figure(
     pic,
-    alt=f"From width 4 to 1024 the raw scores go from {raw[0][0]:.0f} effectively seen keys to {raw[-1][0]:.1f}, and their "
-    f"gradient falls from {raw[0][1]:.2g} to {raw[-1][1]:.2g}; scaled, both stay level.",
-    table={"width": widths} | {f"{n}: keys": v for n, v in keys_seen.items()} | {f"{n}: gradient": v for n, v in gradients.items()},
+    alt=f"From width 4 to 1024 the raw scores go from {raw[0][0]:.0f} effectively seen keys to "
+    f"{raw[-1][0]:.1f}, and their gradient falls from {raw[0][1]:.2g} to {raw[-1][1]:.2g}; scaled, both stay level.",
+    table={"width": widths}
+    | {f"{name}: keys": values for name, values in keys_seen.items()}
+    | {f"{name}: gradient": values for name, values in gradients.items()},
 )
 
 # %% role="interactive"
 def weights_of_one_query(width, divide_by):  # move the width, with the scale and without
     draw = torch.Generator().manual_seed(1)
     divisor = {"root of the width": width**0.5, "nothing": 1.0, "the width": float(width)}[divide_by]
-    keys, query = torch.randn(64, 1024, generator=draw)[:, :width], torch.randn(1024, generator=draw)[:width]
-    weights = (keys @ query / divisor).softmax(dim=-1)
+    keys, query = torch.randn(64, 1024, generator=draw), torch.randn(1024, generator=draw)
+    weights = (keys[:, :width] @ query[:width] / divisor).softmax(dim=-1)
     seen = torch.special.entr(weights).sum().exp().item()
     pic, ax = plt.subplots(figsize=(7, 2.6))
     ax.bar(range(64), weights, color="#2166ac")
-    ax.set(xlabel="key", ylabel="weight", ylim=(0, 1), title=f"Divided by {divide_by}: as if it saw {seen:.1f} keys")
+    ax.set(xlabel="key", ylabel="weight", ylim=(0, 1))
+    ax.set_title(f"Divided by {divide_by}: as if it saw {seen:.1f} keys")
     top = weights.topk(5)
-    return figure(pic, alt=f"Weights of one query over 64 keys at width {width}, scores divided by {divide_by}: "
-                  f"the largest is {top.values[0]:.2f}, as if {seen:.1f} keys were seen.",
-                  table={"key": top.indices.tolist(), "weight": top.values.tolist()})  # fmt: skip
+    return figure(pic, alt=f"Weights of one query over 64 keys at width {width}, scores divided by "
+                  f"{divide_by}: the largest is {top.values[0]:.2f}, as if {seen:.1f} keys were seen.",
+                  table={"key": top.indices.tolist(), "weight": top.values.tolist()})
 
 
-explore(weights_of_one_query, width=(2, 1024, 64), divide_by=["nothing", "root of the width", "the width"])
+choices = ["nothing", "root of the width", "the width"]
+explore(weights_of_one_query, width=(2, 1024, 64), divide_by=choices)
 
 # %% [markdown] why=true
 # **Why does a saturated softmax stop learning?** Its derivative is $\partial w_i / \partial s_j = w_i(\delta_{ij} - w_j)$.
@@ -303,13 +310,15 @@ my_attention = check.attention.carry_on(attention)
 
 def attend_to_frames(sharpness, mask):
     seen = {"everything": None, "the past only": torch.ones(16, 16).tril().bool()}[mask]
-    query = frames * sharpness * frames.shape[-1] ** 0.5  # undo the scale: these vectors have length one
+    query = frames * sharpness * frames.shape[-1] ** 0.5  # undoes the scale: vectors of length 1
     weights = my_attention(query[None], frames[None], clip[None], seen)[1][0]
-    pic = matrix({f"Each frame looks at its own pose, seeing {mask}": weights}, "frame (key)", "frame (query)", "weight")
+    finding = {f"Each frame looks at its own pose, seeing {mask}": weights}
+    pic = matrix(finding, "frame (key)", "frame (query)", "weight")
     own = weights.diagonal().mean().item()
-    return figure(pic, alt=f"Attention of 16 frames at sharpness {sharpness:.2g}, seeing {mask}: blocks along the diagonal; "
-                  f"a frame keeps {own:.2f} of its attention for itself on average.",
-                  table={"frame": range(16), "looks most at": weights.argmax(-1), "weight": weights.amax(-1)})  # fmt: skip
+    return figure(pic, alt=f"Attention of 16 frames at sharpness {sharpness:.2g}, seeing {mask}: blocks "
+                  f"along the diagonal; a frame keeps {own:.2f} of its attention for itself on average.",
+                  table={"frame": range(16), "looks most at": weights.argmax(-1),
+                         "weight": weights.amax(-1)})
 
 
 explore(attend_to_frames, sharpness=(1.0, 50.0, 6.0), mask=["everything", "the past only"])
@@ -386,7 +395,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # "Implicit dimension choice for softmax has been deprecated"
     chosen = F.softmax(scores)
 for axis, name in enumerate(("b", "q", "k")):
-    print(f"sums over axis {axis} ({name}):", [round(x, 2) for x in chosen.sum(dim=axis).flatten()[:4].tolist()])
+    sums = chosen.sum(dim=axis).flatten()[:4].tolist()
+    print(f"sums over axis {axis} ({name}):", [round(x, 2) for x in sums])
 
 # %% [markdown] exercise_text="rows_sum_to_one"
 # The batch! In 2018 a library's attention layer was found to do so, with `dim=0`: with one item all weights were 1
@@ -402,7 +412,7 @@ for axis, name in enumerate(("b", "q", "k")):
 
 # %% exercise="rows_sum_to_one"
 def rows_sum_to_one(attention):
-    """True if the implementation obeys the law. `attention(query, key, value, mask=None)` -> (output, weights)."""
+    """True if `attention(query, key, value, mask=None)` -> (output, weights) obeys the law."""
     ### BEGIN SOLUTION
     query, key, value = torch.randn(2, 5, 4), torch.randn(2, 7, 4), torch.randn(2, 7, 3)
     mask = torch.ones(5, 7, dtype=torch.bool).tril(diagonal=1)
@@ -447,7 +457,8 @@ with torch.no_grad():
         attention_ms.append(1e3 * seconds(lambda: my_attention(x, x, x)))
         conv_ms.append(1e3 * seconds(lambda: conv(x.mT)))
 cheaper = [n for n, a, c in zip(lengths, attention_ms, conv_ms) if a < c]
-print(f"Counted, attention is cheaper below n = {3 * d / 2:.0f}; measured, at {cheaper or 'none of these lengths'}.")
+print(f"Counted, attention is cheaper below n = {3 * d / 2:.0f}; "
+      f"measured, at {cheaper or 'none of these lengths'}.")
 print(f"{lengths[-1]} tokens: attention {attention_ms[-1]:.1f} ms, convolution {conv_ms[-1]:.2f} ms")
 check.outcome("cost")
 
@@ -457,14 +468,15 @@ times_for = attention_ms[-1] / attention_ms[-3], conv_ms[-1] / conv_ms[-3]  # fo
 counted = {"attention": attention_macs, "convolution, window 3": conv_macs}
 measured = {"attention": attention_ms, "convolution, window 3": conv_ms}
 panels = {"multiply-accumulates, counted": counted, "milliseconds, measured": measured}
-pic = curves(lengths, panels, "sequence length n", "Attention grows with the square of the length, convolution with the length")
+finding = "Attention grows with the square of the length, convolution with the length"
+pic = curves(lengths, panels, "sequence length n", finding)
 figure(
     pic,
-    alt=f"Cost against length, counted and measured. Four times the length, from {lengths[-3]} to {lengths[-1]}, takes attention "
-    f"{times_for[0]:.0f} times as long and the convolution {times_for[1]:.1f} times.",
+    alt=f"Cost against length, counted and measured. Four times the length, from {lengths[-3]} to "
+    f"{lengths[-1]}, takes attention {times_for[0]:.0f} times as long and the convolution {times_for[1]:.1f} times.",
     table={"n": lengths, "attention MACs": attention_macs, "convolution MACs": conv_macs,
            "attention ms": attention_ms, "convolution ms": conv_ms},
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Experiment 2: your code in a real model
@@ -484,7 +496,7 @@ logging.set_verbosity_error(), logging.disable_progress_bar()
 tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
 minilm = AutoModel.from_pretrained(minilm_folder()).eval()
 print(f"{sum(p.numel() for p in minilm.parameters()):,} parameters (its card says 22.7 million), "
-      f"{minilm.config.num_hidden_layers} layers of {minilm.config.num_attention_heads} heads")  # fmt: skip
+      f"{minilm.config.num_hidden_layers} layers of {minilm.config.num_attention_heads} heads")
 
 # %% role="experiment"
 def transplant(function):
@@ -504,7 +516,8 @@ def embed(sentences):
     """One vector of length one for each sentence: the mean of its tokens."""
     batch = tokenizer(sentences, padding=True, return_tensors="pt")
     real = batch["attention_mask"][..., None]
-    return F.normalize((minilm(**batch).last_hidden_state * real).sum(dim=1) / real.sum(dim=1), dim=-1)
+    mean = (minilm(**batch).last_hidden_state * real).sum(dim=1) / real.sum(dim=1)
+    return F.normalize(mean, dim=-1)
 
 
 
@@ -514,16 +527,17 @@ sentences = load_sentence_pairs()  # 8 pairs that mean about the same, in other 
 print(sentences[:2])
 original = embed(sentences)
 transplant(my_attention)
-print(f"largest difference between its vectors with its own attention and with yours: {(embed(sentences) - original).abs().max():.1e}")
+difference = (embed(sentences) - original).abs().max()
+print(f"largest difference between its vectors with its own attention and with yours: {difference:.1e}")
 
 # %% [markdown]
 # Which of its heads did what? We draw the weights that your function computed, for a sentence in which "it" stands for
 # something. Choose layer and head.
 
 # %% role="experiment"
-batch = tokenizer("The cat that the dogs chased was tired because it had run all day.", return_tensors="pt")
+batch = tokenizer("The cat was tired because it had run from the dogs all day.", return_tensors="pt")
 words = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
-maps = torch.stack(minilm(**batch, output_attentions=True).attentions)[:, 0].detach()  # (layers, heads, queries, keys)
+maps = torch.stack(minilm(**batch, output_attentions=True).attentions)[:, 0].detach()  # (layer, h, q, k)
 my_layer = check.SelfAttention1d.carry_on(SelfAttention1d)(384, 32)  # untrained, on the same tokens
 untrained = my_layer(minilm.embeddings(batch["input_ids"]))[1][0].detach()
 previous = maps.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)  # by layer and head
@@ -532,15 +546,18 @@ print(f"layer {layer}, head {head} puts {previous.max():.2f} of its weight on th
 
 # %% role="interactive"
 def beside_yours(layer, head):
-    panels = {"your layer, untrained": untrained, f"MiniLM, layer {layer}, head {head}": maps[layer, head]}
+    theirs = maps[layer, head]
+    panels = {"your layer, untrained": untrained, f"MiniLM, layer {layer}, head {head}": theirs}
     pic = matrix(panels, "token (key)", "token (query)", "weight", words=words)
     pic.suptitle("Training adds where to look")
-    return figure(pic, alt=f"Two tables of weights over one sentence. Your untrained layer weighs all tokens about alike; MiniLM's "
-                  f"layer {layer}, head {head} has its largest weight, {maps[layer, head].max():.2f}, in one cell of a row.",
-                  table={"token": words, "looks most at": [words[j] for j in maps[layer, head].argmax(-1)], "weight": maps[layer, head].amax(-1)})  # fmt: skip
+    return figure(pic, alt="Two tables of weights over one sentence. Your untrained layer weighs all tokens "
+                  f"about alike; MiniLM's layer {layer}, head {head} has a largest weight of {theirs.max():.2f}.",
+                  table={"token": words, "looks most at": [words[j] for j in theirs.argmax(-1)],
+                         "weight": theirs.amax(-1)})
 
 
-explore(beside_yours, layer=[layer, *(n for n in range(6) if n != layer)], head=[head, *(n for n in range(12) if n != head)])
+layers, heads = sorted(range(6), key=lambda n: n != layer), sorted(range(12), key=lambda n: n != head)
+explore(beside_yours, layer=layers, head=heads)
 
 # %% [markdown]
 # Look through a few. One head of the first layer looks at the token before; in the middle layers many rest on `[CLS]` and
@@ -553,8 +570,10 @@ explore(beside_yours, layer=[layer, *(n for n in range(6) if n != layer)], head=
 check.predict("transplant")
 
 # %% role="experiment"
-wanted = ["no scale", "scale by width", "scale by number of keys", "softmax over queries", "hidden scores are zero", "mask upside down"]
-versions = {"yours": my_attention} | {m.name: m.answer for m in check.attention.mistakes if m.name in wanted}
+wanted = ["no scale", "scale by width", "scale by number of keys",
+          "softmax over queries", "hidden scores are zero", "mask upside down"]
+known = {mistake.name: mistake.answer for mistake in check.attention.mistakes}
+versions = {"yours": my_attention} | {name: known[name] for name in wanted}
 found, likeness = [], []
 for function in versions.values():
     transplant(function)
@@ -572,14 +591,15 @@ ax.barh(list(versions), found, color=["#2166ac"] + ["#b35806"] * (len(versions) 
 for row, (n, cosine) in enumerate(zip(found, likeness)):
     ax.text(n + 0.2, row, f"{n}   (cosine to the original {cosine:.2f})", va="center")
 ax.invert_yaxis()
-ax.set(xlabel="sentences that find their partner, of 16", xlim=(0, 30), title="Some wrong versions look right from outside")
+ax.set(xlabel="sentences that find their partner, of 16", xlim=(0, 30))
+ax.set_title("Some wrong versions look right from outside")
 ax.set_xticks(range(0, 17, 4))
 figure(
     pic,
     alt="Sentences of 16 that find their partner with each version of attention: "
     + ", ".join(f"{name} {n}" for name, n in zip(versions, found)) + ".",
     table={"version": list(versions), "partners found": found, "cosine to original": likeness},
-)  # fmt: skip
+)
 
 # %% [markdown]
 # Sixteen sentences, one model, no retraining: too little to rank mistakes by. Enough for this: **a good result does not
