@@ -14,7 +14,7 @@ import torch
 
 from attnlab.checks.exercise import Case, Exercise, Mistake
 from attnlab.checks.gates import gated
-from attnlab.checks.laws import Seen, close
+from attnlab.checks.laws import Seen, broken_laws, close
 from attnlab.checks.observe import Fault, Observation, observe
 
 
@@ -42,7 +42,11 @@ def diagnose(exercise: Exercise, seen: Seen, seed: int, broken: frozenset[str]) 
             return Diagnosis("two mistakes", pair)
     # One broken law says too little: many errors break only the law on the numbers.
     if len(broken) > 1 and any(observation.fault is None for observation in seen.got.values()):
-        alike = [m for m, laws in known.patterns() if laws == broken]
+        alike = [
+            mistake
+            for mistake, theirs in known.runs()
+            if frozenset(broken_laws(exercise.laws, theirs)) == broken and _nearer_to(theirs, seen)
+        ]
         if len(alike) == 1:
             return Diagnosis("same laws", (alike[0],))
     return Diagnosis("unknown")
@@ -62,11 +66,31 @@ class _Bank:
         case = self.cases[name]
         return gated(self.exercise.answer, self.exercise.returns, case, observe(answer, case), self.want[name])
 
-    def patterns(self) -> Iterator[tuple[Mistake, frozenset[str]]]:
+    def runs(self) -> Iterator[tuple[Mistake, Seen]]:
+        """Every mistake with all that is seen of it."""
         for mistake in self.exercise.mistakes:
             got = {name: self._look(mistake.answer, name) for name in self.cases}
-            seen = Seen(self.cases, got, self.want, self.exercise.returns)
-            yield mistake, frozenset(law.name for law in self.exercise.laws if law.broken_by(seen))
+            yield mistake, Seen(self.cases, got, self.want, self.exercise.returns)
+
+
+def _nearer_to(theirs: Seen, mine: Seen) -> bool:
+    """Are my numbers nearer to the mistake's than half their distance from the right ones?
+
+    The same laws alone would give every small error the name of some mistake.
+    """
+    from_mistake = from_right = 0.0
+    for case, seen in mine.got.items():
+        outputs = zip(seen.outputs, theirs.got[case].outputs, mine.want[case].outputs, strict=False)
+        for own, wrong, right in outputs:
+            if own.shape == wrong.shape == right.shape:
+                from_mistake += _distance(own, wrong)
+                from_right += _distance(own, right)
+    return from_mistake < from_right / 2
+
+
+def _distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The mean difference; where only one of the two is no number, a difference of one."""
+    return (a.double() - b.double()).abs().nan_to_num(nan=1.0, posinf=1.0).mean().item()
 
 
 @lru_cache(maxsize=64)

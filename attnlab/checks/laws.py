@@ -6,7 +6,7 @@ sentence that says where it does not. General laws live here; what only one exer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,11 @@ class Seen:
 
     def expected(self, case: str, name: str) -> torch.Tensor:
         return self.want[case].outputs[self.returns.index(name)]
+
+
+def broken_laws(laws: Iterable[Law], seen: Seen) -> dict[str, str]:
+    """The laws that do not hold: name -> the sentence that says where."""
+    return {law.name: sentence for law in laws if (sentence := law.broken_by(seen))}
 
 
 def close(got: torch.Tensor, want: torch.Tensor) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from attnlab.checks.diagnosis import diagnose, reference_run
 from attnlab.checks.exercise import Case, Exercise
 from attnlab.checks.gates import gated
-from attnlab.checks.laws import Seen
+from attnlab.checks.laws import Seen, broken_laws
 from attnlab.checks.observe import SECONDS, Fault, Observation, observe
 from attnlab.checks.report import Report
 from attnlab.checks.shrink import smallest_example
@@ -23,7 +23,7 @@ def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True)
     start = time.perf_counter()
     cases, want = reference_run(exercise, seed)
     seen = Seen(cases, _observe_all(exercise, answer, cases, want), want, exercise.returns)
-    broken = {law.name: sentence for law in exercise.laws if (sentence := law.broken_by(seen))}
+    broken = broken_laws(exercise.laws, seen)
     report = Report(
         name=exercise.full_name,
         attempted=not any(o.fault and o.fault.kind == "not attempted" for o in seen.got.values()),
@@ -36,7 +36,7 @@ def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True)
     report.fault = _fault_everywhere(seen)
     if broken and diagnosed and report.attempted and report.fault not in UNJUDGED:
         report.diagnosed = diagnose(exercise, seen, seed, frozenset(broken))
-        if report.diagnosed.certainty == "unknown":
+        if report.diagnosed.certainty in ("same laws", "unknown"):
             report.example = smallest_example(exercise, answer, seen)
     report.seconds = time.perf_counter() - start
     return report
