@@ -13,7 +13,6 @@ from attnlab.reference.entropy import entropy as reference
 def draw(generator: torch.Generator) -> list[Case]:
     size = draw_sizes(generator, "batch", "queries", "keys")
     size["keys"] += 9  # neither 2 nor 10 keys: a division by log(keys) would be bits, or base ten
-    size["keys"] += 9 * (size["keys"] == 2)  # with 2 keys (or 10) log(keys) is another mistake's divisor
     scores = torch.randn(*size.values(), generator=generator) * 1.5
     weights, k = scores.softmax(-1), size["keys"]
     some_zero = scores.index_fill(-1, torch.tensor([0]), -torch.inf).softmax(-1)
