@@ -27,7 +27,7 @@ test: .venv/.dev ## everything that must hold: lint, then all tests
 	@tools/chromium.sh
 	@$(MAKE) --no-print-directory lint
 	@echo "== tests, $(WORKERS) at a time"
-	@$(SERIAL) $(BIN)/python -m pytest tests -n $(WORKERS)
+	@$(SERIAL) $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadgroup
 
 lint: .venv/.dev ## ruff, and the lessons held against the template's numbers
 	@echo "== ruff, then the lessons' lint (under a minute)"

@@ -1,6 +1,6 @@
 """Lesson 00 as a student has it: run untouched, answer wrongly, read the diagnosis, ask for a hint, answer rightly.
 
-    pytest tests/browser -k 00        about a minute; ATTNLAB_SCREENSHOTS=folder keeps the pictures
+pytest tests/browser -k 00        about a minute; ATTNLAB_SCREENSHOTS=folder keeps the pictures
 """
 
 import pytest
