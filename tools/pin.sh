@@ -8,7 +8,8 @@ trap 'rm -rf "$scratch"' EXIT
 
 echo "== pinning in a fresh environment: about 4 minutes, 730 MB"
 "$python" -m venv "$scratch/venv"
-"$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]'
+# soupsieve above 2 wants Python 3.11.5, and Debian 12 has 3.11.2.
+"$scratch/venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]' 'soupsieve<3'
 {
     echo "# Every version that the course is tested with, on Linux with Python 3.11. Made by \`make constraints\`: a fresh"
     echo "# environment with all extras, frozen, without the +cpu that some builds of torch add to their version."
