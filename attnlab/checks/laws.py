@@ -197,3 +197,25 @@ def item_alone(whole: str, alone: str) -> Question:
         return None
 
     return holds
+
+
+def mixes_the_values(case: str, value: str) -> Question:
+    """The output is the learner's own weights times the values (the input of this name)."""
+
+    def holds(seen: Seen) -> str | None:
+        values = seen.cases[case].named_inputs()[value]
+        if close(seen.output(case, "output"), seen.output(case, "weights") @ values):
+            return None
+        return "`output` is not your own `weights` times the values."
+
+    return holds
+
+
+# What nearly every exercise asks, of cases with the usual names, for a point each.
+RIGHT_SHAPES = Law("right shapes", 1, "Has every output the expected shape?", shapes_right())
+ITEMS_APART = Law(
+    "items stay apart", 1, "Does an item not depend on its batch?", item_alone("plain", "first item alone")
+)
+GRADIENT = Law("gradient reaches every input", 1, "Can it be trained through?", gradients_reach("gradients"))
+INPUTS_KEPT = Law("inputs stay as they were", 1, "Does it leave its inputs alone?", inputs_unchanged())
+FLOAT64 = Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", keeps_dtype("float64"))

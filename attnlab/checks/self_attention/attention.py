@@ -64,14 +64,8 @@ def blind_query_gets_zeros(seen: Seen) -> str | None:
     return None
 
 
-def mixes_the_values(seen: Seen) -> str | None:
-    value = seen.cases["plain"].inputs[2]
-    output, own = seen.output("plain", "output"), seen.output("plain", "weights") @ value
-    return None if close(output, own) else "`output` is not your own `weights` times the values."
-
-
 LAWS = (
-    Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
+    laws.RIGHT_SHAPES,
     Law(
         "rows sum to one",
         1,
@@ -84,7 +78,12 @@ LAWS = (
         "Are weights and output the reference's?",
         laws.equals_reference("plain", "one token", "no batch axis", "heads", "other memory layout", "float64"),
     ),
-    Law("output mixes the values", 1, "Is the output the weighted average of the values?", mixes_the_values),
+    Law(
+        "output mixes the values",
+        1,
+        "Is the output the weighted average of the values?",
+        laws.mixes_the_values("plain", "value"),
+    ),
     Law("hidden keys do not matter", 1, "Does a hidden key leave everything as it is?", hidden_keys_do_not_matter),
     Law(
         "right numbers under a mask",
@@ -94,10 +93,10 @@ LAWS = (
     ),
     Law("who sees nothing gets zeros", 1, "Does a row without any visible key give zeros?", blind_query_gets_zeros),
     Law("large scores stay finite", 1, "Are scores of several thousand no problem?", laws.stays_finite("large scores")),
-    Law("items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")),
-    Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
-    Law("inputs stay as they were", 1, "Does it leave its inputs alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.ITEMS_APART,
+    laws.GRADIENT,
+    laws.INPUTS_KEPT,
+    laws.FLOAT64,
 )
 
 

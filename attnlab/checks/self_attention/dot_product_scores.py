@@ -195,10 +195,8 @@ dot_product_scores = Exercise(
         ),
         Law("a column follows its key", 1, "Do swapped keys swap columns, and nothing else?", column_follows_its_key),
         Law("grows with the query", 1, "Does a query twice as long score twice as much?", grows_with_the_query),
-        Law(
-            "items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")
-        ),
-        Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
+        laws.ITEMS_APART,
+        laws.GRADIENT,
     ),
     mistakes=MISTAKES,
     also_right={

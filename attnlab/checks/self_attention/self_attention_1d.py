@@ -271,7 +271,7 @@ SelfAttention1d = Exercise(
     returns=("output", "weights"),
     draw=draw,
     laws=(
-        Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
+        laws.RIGHT_SHAPES,
         Law(
             "rows sum to one",
             1,
@@ -286,9 +286,7 @@ SelfAttention1d = Exercise(
         ),
         Law("order does not matter", 1, "Do shuffled tokens give shuffled outputs?", order_does_not_matter),
         Law("past stays", 2, "With a causal mask, is the past untouched by the future?", past_stays),
-        Law(
-            "items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")
-        ),
+        laws.ITEMS_APART,
         Law("gradient reaches every weight", 2, "Do all three projections learn?", laws.gradients_reach("gradients")),
     ),
     mistakes=MISTAKES,

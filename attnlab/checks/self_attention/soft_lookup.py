@@ -161,7 +161,7 @@ soft_lookup = Exercise(
     returns=("output", "weights"),
     draw=draw,
     laws=(
-        Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
+        laws.RIGHT_SHAPES,
         Law("rows sum to one", 1, "Do the weights of each query sum to one?", laws.sums_to_one("plain", of="weights")),
         Law(
             "right numbers",
@@ -172,10 +172,8 @@ soft_lookup = Exercise(
         Law("cold is a dictionary", 1, "Does a cold look-up find the exact key?", cold_is_a_dictionary),
         Law("hot is the mean", 1, "Does a hot look-up give the mean?", hot_is_the_mean),
         Law("loudness does not matter", 1, "Does only the direction of a key count?", loudness_does_not_matter),
-        Law(
-            "items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("plain", "first item alone")
-        ),
-        Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
+        laws.ITEMS_APART,
+        laws.GRADIENT,
     ),
     mistakes=MISTAKES,
     also_right={

@@ -57,7 +57,7 @@ LAWS = (
     Law("never negative", 1, "Is it zero or more?", never_negative),
     Law("gradient reaches the weights", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
     Law("inputs stay as they were", 1, "Does it leave its input alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.FLOAT64,
 )
 
 

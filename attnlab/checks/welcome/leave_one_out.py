@@ -52,15 +52,8 @@ def nobody_sees_itself(seen: Seen) -> str | None:
     return None
 
 
-def mixes_the_values(seen: Seen) -> str | None:
-    own = seen.output("plain", "weights") @ seen.cases["plain"].inputs[1]
-    if close(seen.output("plain", "output"), own):
-        return None
-    return "`output` is not your own `weights` times the values."
-
-
 LAWS = (
-    Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
+    laws.RIGHT_SHAPES,
     Law(
         "nobody sees itself",
         2,
@@ -68,7 +61,12 @@ LAWS = (
         nobody_sees_itself,
     ),
     Law("rows sum to one", 1, "Do the others' weights sum to one?", laws.sums_to_one("plain", of="weights")),
-    Law("output mixes the values", 1, "Is the output the weighted average of the values?", mixes_the_values),
+    Law(
+        "output mixes the values",
+        1,
+        "Is the output the weighted average of the values?",
+        laws.mixes_the_values("plain", "values"),
+    ),
     Law(
         "right numbers",
         3,
@@ -99,15 +97,10 @@ LAWS = (
         "Does a key far from all others get finite weights?",
         laws.equals_reference("a key far from all others"),
     ),
-    Law(
-        "items stay apart",
-        1,
-        "Does an item not depend on its batch?",
-        laws.item_alone("plain", "first item alone"),
-    ),
-    Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
-    Law("inputs stay as they were", 1, "Does it leave its inputs alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.ITEMS_APART,
+    laws.GRADIENT,
+    laws.INPUTS_KEPT,
+    laws.FLOAT64,
 )
 
 

@@ -60,15 +60,8 @@ def place_cancels(seen: Seen) -> str | None:
     return "Queries and keys were moved by the same amount, and the weights changed. Only distances may count."
 
 
-def mixes_the_values(seen: Seen) -> str | None:
-    own = seen.output("plain", "weights") @ seen.cases["plain"].inputs[2]
-    if close(seen.output("plain", "output"), own):
-        return None
-    return "`output` is not your own `weights` times the values."
-
-
 LAWS = (
-    Law("right shapes", 1, "Has every output the expected shape?", laws.shapes_right()),
+    laws.RIGHT_SHAPES,
     Law(
         "rows sum to one",
         1,
@@ -76,7 +69,12 @@ LAWS = (
         laws.sums_to_one("plain", of="weights"),
     ),
     Law("nearer weighs more", 1, "Has the nearest key the largest weight?", nearer_weighs_more),
-    Law("output mixes the values", 1, "Is the output the weighted average of the values?", mixes_the_values),
+    Law(
+        "output mixes the values",
+        1,
+        "Is the output the weighted average of the values?",
+        laws.mixes_the_values("plain", "values"),
+    ),
     Law("units cancel", 1, "Is it the same in metres and in feet?", units_cancel),
     Law("place cancels", 1, "Do only distances count?", place_cancels),
     Law(
@@ -104,15 +102,10 @@ LAWS = (
         "Does a query far from all keys get finite weights?",
         laws.equals_reference("a query far away"),
     ),
-    Law(
-        "items stay apart",
-        1,
-        "Does an item not depend on its batch?",
-        laws.item_alone("plain", "first item alone"),
-    ),
-    Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
-    Law("inputs stay as they were", 1, "Does it leave its inputs alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.ITEMS_APART,
+    laws.GRADIENT,
+    laws.INPUTS_KEPT,
+    laws.FLOAT64,
 )
 
 

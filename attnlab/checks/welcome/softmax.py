@@ -85,7 +85,7 @@ LAWS = (
     Law("minus infinity gets nothing", 1, "Is the weight of a score of -inf zero?", hidden_gets_zero),
     Law("gradient reaches the scores", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
     Law("inputs stay as they were", 1, "Does it leave its input alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.FLOAT64,
 )
 
 

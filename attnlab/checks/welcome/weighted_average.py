@@ -90,15 +90,10 @@ LAWS = (
         laws.equals_reference("one key has all the weight"),
     ),
     Law("order does not matter", 1, "May the keys come in any order?", order_does_not_matter),
-    Law(
-        "items stay apart",
-        1,
-        "Does an item not depend on its batch?",
-        laws.item_alone("plain", "first item alone"),
-    ),
-    Law("gradient reaches every input", 1, "Can it be trained through?", laws.gradients_reach("gradients")),
-    Law("inputs stay as they were", 1, "Does it leave its inputs alone?", laws.inputs_unchanged()),
-    Law("float64 stays float64", 1, "Does it compute in the dtype it is given?", laws.keeps_dtype("float64")),
+    laws.ITEMS_APART,
+    laws.GRADIENT,
+    laws.INPUTS_KEPT,
+    laws.FLOAT64,
 )
 
 
