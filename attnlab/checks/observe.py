@@ -63,7 +63,7 @@ def observe(answer: Callable, case: Case, seconds: float = SECONDS) -> Observati
         except _Misfit as misfit:
             seen = Observation(fault=Fault("parameters", str(misfit)))
         except NotImplementedError as error:
-            seen = Observation(fault=_not_attempted(error))
+            seen = Observation(fault=_not_implemented(error, answer))
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # SystemExit too: a learner's exit() is an error like any other
@@ -168,7 +168,13 @@ def _random_state_kept() -> Iterator[None]:
         torch.set_rng_state(torch_state)
 
 
-def _not_attempted(error: NotImplementedError) -> Fault:
+def _not_implemented(error: NotImplementedError, answer: Callable) -> Fault:
+    """The stub's own error means: not attempted. The same error from elsewhere means something else."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.line and "NotImplementedError" not in last.line:  # torch raises it too, for dtypes and devices
+        return Fault("raised", _in_plain_words(error))
+    if last.name not in (getattr(answer, "__name__", last.name), "__init__", "forward"):
+        return Fault("raised", f"It calls `{last.name}`, which is not written yet. Write that one first.")
     return Fault("not attempted", str(error) or "Nothing is written there yet.")
 
 

@@ -206,3 +206,26 @@ def test_what_is_not_written_yet_is_told_from_what_is_wrong():
     got = report(stub)
     assert not got.attempted and got.points == 0 and got.diagnosis is None
     assert "not attempted yet" in got.message and "Write the cell above" in got.message
+
+
+def unwritten(query, key, value, mask=None):
+    raise NotImplementedError("Write your answer here, then run the check below.")
+
+
+def test_an_answer_that_calls_another_unwritten_one_names_it():
+    def leaning_on_it(query, key, value, mask=None):
+        return unwritten(query, key, value, mask)
+
+    assert not report(unwritten).attempted
+    got = report(leaning_on_it)
+    assert got.attempted and got.points == 0
+    assert "It calls `unwritten`, which is not written yet. Write that one first." in got.message
+
+
+def test_torchs_own_not_implemented_is_not_taken_for_an_unwritten_answer():
+    def on_another_device(query, key, value, mask=None):
+        return query.to("meta").cpu(), query
+
+    got = report(on_another_device)
+    assert got.attempted
+    assert "It raised NotImplementedError" in got.message
