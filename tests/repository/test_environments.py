@@ -67,9 +67,12 @@ def test_the_environment_has_all_that_a_lesson_needs():
 
 
 def test_what_runs_here_is_what_is_pinned():
+    import sysconfig
     from importlib.metadata import distributions
 
-    here = {plain(item.metadata["Name"]): item.version.removesuffix("+cpu") for item in distributions()}
+    # Only what is installed: setuptools puts copies of its own on sys.path once it is imported.
+    installed = distributions(path=[sysconfig.get_path("purelib")])
+    here = {plain(item.metadata["Name"]): item.version.removesuffix("+cpu") for item in installed}
     shared = constraints().keys() & here.keys()
     differ = {name: (here[name], constraints()[name]) for name in shared if here[name] != constraints()[name]}
     if differ and not (ROOT / ".venv/.dev").exists():
