@@ -24,7 +24,7 @@ def named_axes(annotation: Any, ndim: int) -> tuple[str, ...] | None:
     if star is not None:
         free = ndim - (len(names) - 1)
         stem = names[star].lstrip("*#")
-        names[star : star + 1] = [stem] if free == 1 else [f"{stem} {i + 1}" for i in range(free)]
+        names[star : star + 1] = [stem] if free == 1 else [f"{stem}-{i + 1}" for i in range(free)]
     return tuple(names) if len(names) == ndim else None
 
 

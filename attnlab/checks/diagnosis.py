@@ -36,12 +36,13 @@ def diagnose(exercise: Exercise, seen: Seen, seed: int, broken: frozenset[str]) 
     for mistake in exercise.mistakes:
         if known.behaves_like(mistake.answer, seen):
             return Diagnosis("same outputs", (mistake,))
-    for pair in combinations(exercise.mistakes, 2):
+    # A bug hunt shows only yes and no: that is too little to tell two mistakes at once from another one.
+    for pair in [] if exercise.hunt else combinations(exercise.mistakes, 2):
         both = pair[0].composed_with(pair[1])
         if both is not None and known.behaves_like(both, seen):
             return Diagnosis("two mistakes", pair)
     # One broken law says too little: many errors break only the law on the numbers.
-    if len(broken) > 1 and any(observation.fault is None for observation in seen.got.values()):
+    if len(broken) > 1 and not any(o.fault and o.fault.kind == "raised" for o in seen.got.values()):
         alike = [
             mistake
             for mistake, theirs in known.runs()

@@ -89,6 +89,7 @@ class Exercise:
     hints: tuple[str, str, str, str]
     returns: tuple[str, ...] = ("output",)
     stretch: bool = False
+    hunt: bool = False  # the answer is a law: it takes an implementation and says yes or no
     lesson: str = ""  # the lesson's module name, filled in by the lesson
 
     @property

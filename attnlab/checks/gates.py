@@ -40,12 +40,19 @@ def _kind(returns: tuple[str, ...], got: Observation, want: Observation) -> Faul
 
 
 def _shape(answer: Callable, returns: tuple[str, ...], case: Case, got: Observation, want: Observation) -> Fault | None:
+    if _exchanged(got, want):
+        return Fault("shape", f"The outputs have changed places: return ({', '.join(returns)}), in this order.")
     for i, name in enumerate(returns):
         mine, theirs = got.outputs[i], want.outputs[i]
         if mine.shape != theirs.shape:
             axes = output_axes(answer, want.outputs)[i]
             return Fault("shape", shape_message(name, mine, theirs, axes, _sizes(answer, case)))
     return None
+
+
+def _exchanged(got: Observation, want: Observation) -> bool:
+    came, wanted = ([output.shape for output in seen.outputs] for seen in (got, want))
+    return came != wanted and came == wanted[::-1]
 
 
 def _sizes(answer: Callable, case: Case) -> dict[int, str]:

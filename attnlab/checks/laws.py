@@ -178,7 +178,10 @@ def keeps_dtype(case: str) -> Question:
             got, want = seen.output(case, name), seen.expected(case, name)
             exact = torch.allclose(got, want, rtol=1e-10, atol=1e-11, equal_nan=True)
             if close(got, want) and not exact:
-                return f"`{name}` has only float32's accuracy: {first_difference(got, want)} to six digits."
+                gap = (got - want).abs().max().item()
+                return (
+                    f"`{name}` is off by {gap:.1g}, too much for float64: a step in float32, or a small number added?"
+                )
         return None
 
     return holds

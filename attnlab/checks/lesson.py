@@ -79,7 +79,7 @@ class _Plain:
 
 
 def _misnamed(lesson: Lesson, name: str) -> Callable:
-    """What a misspelt exercise gives: something that can be called, and then says what there is."""
+    """What a misspelt exercise gives: it can be called, or asked for a hint, and then says what there is."""
 
     def report(*_: Any) -> Any:
         from attnlab.checks import _no_such
@@ -88,4 +88,6 @@ def _misnamed(lesson: Lesson, name: str) -> Callable:
 
         return delivered(Report.without_exercise(name, _no_such(name, list(lesson.exercises))))
 
+    report.hint = report
+    report.carry_on = lambda answer: (print(report()), answer)[1]
     return report

@@ -26,6 +26,8 @@ def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True)
     broken = broken_laws(exercise.laws, seen)
     report = Report(
         name=exercise.full_name,
+        hunt=exercise.hunt,
+        raised=any(o.fault and o.fault.kind == "raised" for o in seen.got.values()),
         attempted=not any(o.fault and o.fault.kind == "not attempted" for o in seen.got.values()),
         points=sum(law.points for law in exercise.laws if law.name not in broken),
         max_points=exercise.points,

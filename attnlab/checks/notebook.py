@@ -64,6 +64,10 @@ def carry_on(exercise: Exercise, answer: Any) -> Callable:
     return exercise.answer
 
 
+BEFORE_THE_FIRST_ATTEMPT = (
+    "Nothing written yet? Begin with the worked cell before the exercise: which of its lines do you need, and what "
+    "changes when there are many rows? Then:"
+)
 _hints_given: dict[str, int] = {}
 
 
@@ -82,4 +86,7 @@ def hint(exercise: Exercise, level: int | None = None) -> Hint:
     level = _hints_given.get(exercise.full_name, 0) + 1 if level is None else level
     level = min(max(int(level), 1), 4)
     _hints_given[exercise.full_name] = level
-    return Hint(level, exercise.hints[level - 1], more=level < 4)
+    text = exercise.hints[level - 1]
+    if level == 1 and not progress.attempted(exercise.full_name):
+        text = f"{BEFORE_THE_FIRST_ATTEMPT} {text}"
+    return Hint(level, text, more=level < 4)

@@ -17,6 +17,7 @@ import torch
 
 from attnlab.checks.exercise import Case
 from attnlab.checks.limits import TimeUp, quiet, run_within
+from attnlab.checks.torch_errors import usual_meaning
 
 PACKAGE = str(Path(__file__).parents[1]).replace("\\", "/") + "/"
 SECONDS = 5.0  # for all cases of one answer together
@@ -93,8 +94,8 @@ def _built(cls: Callable, case: Case, weights: dict[str, torch.Tensor]) -> Calla
     wanted = {name: tuple(value.shape) for name, value in case.weights.items()}
     if own != wanted:
         raise _Misfit(
-            f"Built with {case.build}, expected the parameters {_listed(wanted, own)}; got {_listed(own, wanted)}. "
-            "The names of the layers and their sizes count, and so does bias=False."
+            f"Built with {case.build}, its parameters are not those asked for. Missing: {_listed(wanted, own)}. "
+            f"Too many: {_listed(own, wanted)}. Names and sizes of the layers count, and so does bias=False."
         )
     module.load_state_dict(dict(case.weights))
     module.eval()
@@ -104,7 +105,7 @@ def _built(cls: Callable, case: Case, weights: dict[str, torch.Tensor]) -> Calla
 
 def _listed(shapes: dict[str, tuple], other: dict[str, tuple]) -> str:
     differing = [f"{name} {shape}" for name, shape in shapes.items() if other.get(name) != shape]
-    return ", ".join(differing) or "no others"
+    return ", ".join(differing) or "none"
 
 
 def _as_observation(result: Any) -> Observation:
@@ -183,7 +184,9 @@ def _in_plain_words(error: BaseException) -> str:
     said = str(error).strip().split("\n")[0][:200]
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     line = _learners_line(error)
-    return f"It raised {what}" + (f", at the line `{line}`." if line else ".")
+    usually = usual_meaning(str(error))
+    raised = f"It raised {what.rstrip('.')}" + (f", at the line `{line}`." if line else ".")
+    return f"{raised} Usually: {usually}" if usually else raised
 
 
 def _learners_line(error: BaseException) -> str | None:

@@ -66,6 +66,14 @@ def note_answer(question: str, choice: str) -> None:
     _update(lambda noted: noted["answers"].__setitem__(question, choice))
 
 
+def attempted(exercise: str) -> bool:
+    """Has this exercise been checked, with something written?"""
+    try:
+        return exercise in load()["exercises"]
+    except (OSError, ValueError):
+        return False
+
+
 def answer_to(question: str) -> str | None:
     """The choice noted for a question."""
     try:

@@ -25,6 +25,8 @@ class Report:
     max_points: int
     laws: dict[str, bool] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    hunt: bool = False  # the answer was a law about implementations
+    raised: bool = False  # a case at least ended in an exception
     fault: str = ""  # what went wrong at once, before any law: raised, hang, type, ...
     printed: str = ""
     diagnosed: Diagnosis = field(default_factory=lambda: Diagnosis("unknown"))
@@ -79,7 +81,7 @@ class Report:
             ]
         if mistakes:
             sure = self.diagnosed.certainty == "same outputs"
-            opening = "Your numbers are exactly those of this mistake:" if sure else "The same laws fail as here:"
+            opening = self._exactly() if sure else "Not exactly a mistake that we know. The same laws fail when"
             return [
                 ("diagnosis", f"{opening} {mistakes[0].belief}"),
                 ("why", " ".join(mistakes[0].why.split())),
@@ -88,6 +90,13 @@ class Report:
         if self.example is not None:
             return [("diagnosis", "Not a mistake that we know. Below is the smallest example we found where it shows.")]
         return []
+
+    def _exactly(self) -> str:
+        if self.hunt:
+            return "Your law accepts and rejects the same implementations as this one:"
+        if self.raised:
+            return "It fails exactly as this mistake does:"
+        return "Your numbers are exactly those of this mistake:"
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -152,8 +161,8 @@ def _given(example: Example) -> str:
 
 def _shortened(value: torch.Tensor | float) -> object:
     if not isinstance(value, torch.Tensor):
-        return value
-    return ((value * 100).round() / 100 if value.is_floating_point() else value).tolist()
+        return round(value, 3)
+    return ((value.double() * 100).round() / 100 if value.is_floating_point() else value).tolist()
 
 
 def _titled(example: Example) -> list[tuple[str, list[list[str]]]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-MOST_ROWS = 12  # a table that is longer is a wall, not a twin
+MOST_ROWS = 20  # a table that is longer is a wall, not a twin
 
 
 class Figure:
@@ -27,7 +27,7 @@ class Figure:
         rows = _rows(self.table)
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([f"[Figure] {self.alt}", *lines])
+        return "\n".join([f"[Figure] {self.alt}", *lines, *filter(None, [_thinned(self.table)])])
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self.html()}
@@ -36,6 +36,7 @@ class Figure:
         """The picture on white, so that it reads in dark themes too, and the table folded below it."""
         data = base64.b64encode(self.png).decode()
         head, *body = _rows(self.table)
+        thinned = _thinned(self.table)
         cells = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
         rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in body)
         return (
@@ -43,7 +44,7 @@ class Figure:
             f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt, quote=True)}" width="{self.width}" '
             'style="max-width: 100%; height: auto; background: #ffffff">'
             f"<figcaption><details><summary>The same in words and numbers</summary><p>{html.escape(self.alt)}</p>"
-            f"<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></details></figcaption></figure>"
+            f"<table><caption>{thinned}</caption><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></details></figcaption></figure>"
         )
 
 
@@ -51,8 +52,8 @@ def figure(picture: Any, alt: str, table: Mapping[str, Sequence[Any]]) -> Figure
     """Turn a matplotlib figure into a Figure, and close it.
 
     alt: what the picture shows, finding included, in a sentence or two.
-    table: column name -> values, the numbers behind the picture (all columns of one length; beyond 12 rows,
-    evenly spaced ones are kept).
+    table: column name -> values, the numbers behind the picture (all columns of one length; beyond 20 rows,
+    evenly spaced ones are kept, and it says so).
     Raises ValueError when the description or the table is missing.
     """
     if not alt.strip() or not table:
@@ -68,6 +69,12 @@ def figure(picture: Any, alt: str, table: Mapping[str, Sequence[Any]]) -> Figure
     plt.close(picture)
     png = buffer.getvalue()
     return Figure(png, alt, table, width=int.from_bytes(png[16:20], "big") // 2)
+
+
+def _thinned(table: Mapping[str, Sequence[Any]]) -> str:
+    """What to say where not all rows are shown."""
+    length = len(next(iter(table.values())))
+    return f"{MOST_ROWS} of {length} rows, evenly chosen" if length > MOST_ROWS else ""
 
 
 def _rows(table: Mapping[str, Sequence[Any]]) -> list[list[str]]:

@@ -1,7 +1,7 @@
 # %% [markdown] section="card"
 # # 05 · Self-attention
 #
-# Until now somebody else asked the questions: a decoder asked an encoder, a point asked its neighbours. Here every
+# Until now somebody else asked the questions: a point asked its neighbours. Here every
 # token of a sequence asks all the others, and we find out how it knows whom to listen to.
 #
 # At the end you can derive scaled dot-product attention from the correlation of a sequence with itself, mask it, make a
@@ -9,7 +9,7 @@
 #
 # {{card}}
 #
-# You need lesson 00 (softmax, weighted average) and some torch: `@`, `transpose`, `nn.Linear`.
+# You need lesson 00 (softmax, weighted average, kernel regression) and some torch: `@`, `transpose`, `nn.Linear`.
 
 # %%
 import time
@@ -111,7 +111,7 @@ figure(
 check.outcome("frames")
 
 # %% [markdown]
-# Self-attention is this picture with four things added:
+# Self-attention makes five steps of this picture; the formula below is steps 2 to 4:
 #
 # 1. **Project.** A token asks with one vector (its query $q$), is found by another (its key $k$), and passes on a
 #    third (its value $v$). Each is a linear map of the token, and learnt.
@@ -145,7 +145,8 @@ print("two views, table equals its mirror image:", torch.allclose(asymmetric, as
 # ## Exercises A
 #
 # Write, run the check, read what it says. A check that fails names the mistake when it knows it; `check.scale.hint()`
-# gives a hint, and again the next one, up to a worked twin.
+# gives a hint, and again the next one, up to a worked twin: the same idea on another task. Further down,
+# `check.scale.carry_on(scale)` takes your function if it passes, else ours, so that you can always go on.
 
 # %% [markdown] exercise_text="dot_product_scores"
 # The scores of every query with every key, as one product. `query` is (b, q, d), `key` is (b, k, d), and a row of the
@@ -186,8 +187,7 @@ check.outcome("variance")
 # %% [markdown] exercise_text="scale"
 # Bring scores of vectors of a width back to variance one, whatever the width.
 #
-# **The classic error:** dividing by the width. A sum of $d$ independent terms of variance one has variance $d$, so what
-# has to go is its root.
+# **The classic error:** dividing by the variance of the scores where their standard deviation is wanted.
 
 # %% exercise="scale"
 def scale(scores, width):
@@ -228,9 +228,9 @@ check.attention(attention)
 # %% [markdown] section="look_inside"
 # ## Look inside
 #
-# First your softmax under load. We draw one query and 64 keys for a growing width, feed the scores raw and scaled, and
-# look at two things: how many keys the query effectively sees (the exponential of the entropy), and how large a gradient
-# comes back through the softmax.
+# First the softmax under load, fed with your scores. We draw 400 queries and 64 keys for a growing width, take the scores raw
+# and scaled, and look at two things: how many keys a query effectively sees (the exponential of the entropy: 64 equal
+# weights give 64, a single weight of 1 gives 1), and how large a gradient comes back through the softmax.
 
 # %% role="predict"
 check.predict("gradient")
@@ -407,8 +407,9 @@ for axis, name in enumerate(("b", "q", "k")):
 # So we do not look at results, we state a law. Write a function that takes an implementation of attention, such as yours,
 # and returns `True` if the weights of every query sum to one, `False` if not. It should work with a mask too.
 #
-# **The classic error in a law:** inputs that cannot tell right from wrong. With as many queries as keys, or one token, or
-# equal scores, a wrong axis may sum to one by accident.
+# **The classic error in a law:** inputs that cannot tell right from wrong. With one token, or with equal scores and as many
+# queries as keys, a wrong axis sums to one by accident. In your mask every query should see at least one key: a row that
+# sees nothing is zeros, and sums to 0.
 
 # %% exercise="rows_sum_to_one"
 def rows_sum_to_one(attention):
@@ -558,7 +559,8 @@ explore(beside_yours, layer=layers, head=heads)
 
 # %% [markdown]
 # Look through a few. One head of the first layer looks at the token before; in the middle layers many rest on `[CLS]` and
-# `[SEP]`, where there is nothing to say.
+# `[SEP]`, where there is nothing to say. Then find a head whose row of "it" has most of its weight on "cat": there are a few
+# in the later layers.
 #
 # Now the other way round: the mistakes. We put wrong attention into the trained model and ask each of 16 sentences for
 # its nearest neighbour. How often is it the partner?
@@ -613,7 +615,7 @@ check.quiz()
 # %% [markdown] section="stretch"
 # ## Stretch
 #
-# Take more when you have time: about 30 minutes.
+# Take more when you have time: about 30 minutes, 10 for the exercise and 20 for two tasks without a check.
 
 # %% [markdown] exercise_text="soft_lookup"
 # Attention as a dictionary that forgives. Compare query and keys by their **cosine**, divide by a temperature, softmax,
@@ -645,8 +647,8 @@ for temperature in (0.01, 0.1, 0.3, 1.0, 10.0):
 # %% [markdown]
 # That is the puzzle from the beginning, solved by your function. Two more tasks without a check:
 #
-# - In the table above, at which temperature is the entropy half of its largest, $\ln 8$? Find it by bisection, then derive
-#   what a temperature does to the entropy's slope.
+# - At which temperature is the mean entropy $\frac12 \ln 8$, about 2.8 effective keys? Find it by bisection; then derive the
+#   derivative of the entropy by the temperature, and check it with autograd.
 # - Feed your `SelfAttention1d` a sequence twice, the second time in reverse, and show with one line that it cannot tell.
 
 # %% [markdown] section="sources"

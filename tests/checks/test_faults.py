@@ -196,7 +196,7 @@ def test_a_module_with_other_layer_names_is_told_which():
             self.query = torch.nn.Linear(width, head_width, bias=False)
 
     got = evaluate("self_attention.SelfAttention1d", Renamed)
-    assert "expected the parameters to_query.weight" in got.message and "got query.weight" in got.message
+    assert "Missing: to_query.weight" in got.message and "Too many: query.weight" in got.message
 
 
 def test_what_is_not_written_yet_is_told_from_what_is_wrong():

@@ -70,7 +70,18 @@ def test_hints_come_one_after_the_other_and_the_last_one_stays():
 
 @pytest.mark.parametrize(("asked", "given"), [(2, 2), (0, 1), (-3, 1), (9, 4)])
 def test_a_hint_of_a_level_outside_1_to_4_is_the_nearest(asked, given):
-    assert repr(check.attention.hint(asked)).startswith(f"Hint {given} of 4: {check.attention.hints[given - 1][:30]}")
+    said = repr(check.attention.hint(asked))
+    assert said.startswith(f"Hint {given} of 4: ") and check.attention.hints[given - 1][:30] in said
+
+
+def test_the_first_hint_tells_how_to_begin_until_something_is_written():
+    assert "Nothing written yet?" in repr(check.attention.hint(1))
+    check.attention(unscaled)
+    assert "Nothing written yet?" not in repr(check.attention.hint(1))
+
+
+def test_a_misspelt_exercise_answers_a_call_for_a_hint_too():
+    assert "Did you mean 'attention'?" in str(check.atention.hint())
 
 
 def test_carry_on_keeps_what_passes_and_says_so(capsys):

@@ -339,8 +339,7 @@ attention = Exercise(
     },
     hints=(
         "Print `weights.sum(-1)` for random inputs, with a mask and without. What should every number be, and is it?",
-        "Look at the law that the panel names first. Which of the five steps (project, score, normalise, mix, merge) "
-        "can break it?",
+        "Look at the law that the panel names first. Which of the three steps (score, normalise, mix) can break it?",
         "The line with the softmax decides most laws: what goes in (scaled? hidden ones at -inf?), and over which "
         "axis (`dim=-1`, the keys)? Then one line more for a query that may see nothing.",
         "A twin on another task, an average of exam marks where absent students are hidden:\n"

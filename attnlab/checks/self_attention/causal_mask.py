@@ -79,6 +79,13 @@ MISTAKES = (
         partial(flawed, past=False),
     ),
     Mistake(
+        "nothing hidden",
+        "every cell is True: nothing is hidden.",
+        "A square of True lets every token see the whole sequence, the future too.",
+        "keep the lower triangle with .tril().",
+        partial(flawed, offset=99),
+    ),
+    Mistake(
         "sees the next token",
         "the diagonal above the middle one is visible too.",
         "That is the token which a language model has to predict: its loss falls to nothing in training, and it writes\n"

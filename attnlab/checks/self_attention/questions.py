@@ -75,7 +75,7 @@ PREDICTIONS = (
             "b": Choice("It stays about the same.", "It does with the scale. Without it the softmax saturates."),
             "c": Choice(
                 "It all but vanishes.",
-                "Where one weight is 1 and the rest 0, p(1 - p) is zero everywhere, and nothing can be learnt any more.",
+                "A small part of it is left at width 256, next to nothing at 1024. Why is the question below.",
                 right=True,
             ),
         },

@@ -133,7 +133,7 @@ MISTAKES = (
         "always false",
         "the law says no to everything, right implementations too.",
         "A law has to hold for the right ones first; try it on your own attention.",
-        "print the sums that it compares: of which axis are they?",
+        "print the sums that it compares: of which axis are they, and does your mask leave a row with nothing to see?",
         lambda attention: False,
     ),
     Mistake(
@@ -168,14 +168,14 @@ MISTAKES = (
     ),
     Mistake(
         "inputs all alike",
-        "its inputs are all zeros, with as many queries as keys.",
+        "its inputs are all alike, such as zeros, with as many queries as keys.",
         "Equal scores give equal weights, and then rows and columns sum to the same. A law needs inputs that differ.",
         "draw random inputs, and different numbers of queries and keys.",
         partial(flawed, inputs=torch.zeros, sizes=(5, 5, 2), masked=False),
     ),
     Mistake(
         "one token",
-        "it tries one query and one key.",
+        "its inputs cannot tell right from wrong, such as one query and one key.",
         "With one of each every softmax gives 1, over whatever axis.",
         "take several queries and keys, as many as you like but not equally many.",
         partial(flawed, sizes=(1, 1, 1), masked=False),
@@ -239,6 +239,7 @@ rows_sum_to_one = Exercise(
     minutes=12,
     answer=reference,
     returns=("holds",),
+    hunt=True,
     draw=draw,
     laws=(
         Law("answers yes or no", 1, "Does it return one truth value?", laws.shapes_right()),

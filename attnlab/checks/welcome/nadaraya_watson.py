@@ -161,6 +161,13 @@ NORMALISERS = {
 
 MISTAKES = (
     Mistake(
+        "axes counted from the front",
+        "the axes for the differences are put in by counting from the front.",
+        "`[:, None]` and `[None]` are right for two axes. With a batch in front they pair the items of the batch.",
+        "use unsqueeze(-2) on the queries and unsqueeze(-3) on the keys.",
+        partial(flawed, score_of=lambda queries, keys: -((queries[:, None] - keys[None]) ** 2).sum(-1)),
+    ),
+    Mistake(
         "bandwidth not squared",
         "the squared distance is divided by the bandwidth, not by its square.",
         "The bandwidth is a distance, in the units of the keys. Squared over squared has no unit; squared "

@@ -152,8 +152,8 @@ PREDICTIONS = (
         "Each of the 600 digits is predicted from all 600, itself included. Which bandwidth looks best?",
         {
             "a": Choice(
-                "The narrowest.",
-                "Each digit is nearest to itself and copies its own label: 100 %, and nothing is learnt from that.",
+                "The narrowest; none beats it.",
+                "Each digit is nearest to itself and copies its own label: 100 %, as long as the bandwidth is narrow enough.",
                 right=True,
             ),
             "b": Choice(
@@ -267,7 +267,7 @@ QUIZ = (
                 "Its score would be 0, the highest that a negative distance can be. That is finite, and the trouble.",
             ),
             "b": Choice(
-                "It would copy its own label, and the narrowest bandwidth would always win.",
+                "It would copy its own label, and no bandwidth could beat the narrowest.",
                 "The same error has many names: testing on training data, leakage.",
                 right=True,
             ),

@@ -121,11 +121,11 @@ def flawed(
     if axis == "all":
         axis = tuple(range(scores.ndim))
     if shift == "row" and powers_of is torch.exp:
-        scores = scores - scores.amax(axis, keepdim=True)
+        scores = scores - scores.amax(axis, keepdim=keepdim != "neither")
     elif shift in SHIFTS:
         scores = scores - SHIFTS[shift](scores, given)
     powers = powers_of(scores)
-    weights = powers / powers.sum(axis, keepdim=keepdim) if share == "sum" else powers
+    weights = powers / powers.sum(axis, keepdim=keepdim is True) if share == "sum" else powers
     if heat == "after":
         weights = weights / temperature
     return end(weights) if end else weights
@@ -215,6 +215,13 @@ MISTAKES = (
         "At a temperature of 0.5 the scores are twice as large as the maximum that you subtract: they overflow again.",
         "divide first; then take the maximum of what you have.",
         partial(flawed, shift="before the temperature"),
+    ),
+    Mistake(
+        "forgotten keepdim twice",
+        "the maximum and the sum have both lost the last axis.",
+        "Without keepdim=True a row's maximum lines up with the columns of another axis, or with nothing at all.",
+        "say keepdim=True in both, amax and sum.",
+        partial(flawed, keepdim="neither"),
     ),
     Mistake(
         "forgotten keepdim",

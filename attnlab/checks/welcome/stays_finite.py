@@ -361,6 +361,7 @@ stays_finite = Exercise(
     importance=4,
     minutes=8,
     answer=reference,
+    hunt=True,
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
