@@ -74,7 +74,7 @@ def mutants(exercise: Exercise) -> tuple[Mutant, ...]:
     known = {_essence(compile(source, file, "exec"))}
     equivalent = EQUIVALENT.get(exercise.full_name, {})
     made = []
-    for rule, mutated, line in _changed_sources(source, name, _operators(exercise.answer)):
+    for rule, mutated, line in _changed_sources(source, name, _operators(exercise)):
         code = _compiled(mutated, file)
         if code is None or _essence(code) in known or line in equivalent:
             continue
@@ -99,13 +99,12 @@ def _changed_sources(source: str, name: str, operators: list[Operator]) -> Itera
                 yield type(operator).__name__, whole, _changed_line(definition, changed)
 
 
-def _operators(answer: Callable) -> list[Operator]:
-    """All of them; but the numbers in a law (an answer that returns a bool) are inputs that it tries.
+def _operators(exercise: Exercise) -> list[Operator]:
+    """All of them; but the numbers in a law (the answer to a bug hunt) are inputs that it tries.
 
     Other inputs make another law that is as right, so those numbers stay as they are.
     """
-    is_a_law = inspect.signature(answer).return_annotation in (bool, "bool")
-    names = [name for name in CORE if not (is_a_law and name == "NumberReplacer")]
+    names = [name for name in CORE if not (exercise.hunt and name == "NumberReplacer")]
     return [*(get_operator(f"core/{name}")() for name in names), *(operator() for operator in OWN)]
 
 

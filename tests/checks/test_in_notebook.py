@@ -34,7 +34,9 @@ def test_practising_never_raises():
 
 
 @pytest.mark.parametrize(
-    "how", [{"ATTNLAB_SEED": "41"}, {"NBGRADER_EXECUTION": "autograde"}], ids=lambda how: next(iter(how))
+    "how",
+    [{"ATTNLAB_SEED": "41"}, {"ATTNLAB_SEED": "a secret phrase"}, {"NBGRADER_EXECUTION": "autograde"}],
+    ids=lambda how: next(iter(how)),
 )
 def test_graded_it_returns_the_points_as_a_float_and_notes_nothing(how, monkeypatch, surroundings):
     for name, value in how.items():
