@@ -3,6 +3,8 @@
 #
 # {{card}}
 #
+# Planned for 45 minutes.
+#
 # **At the end you can** say what attention is, *a weighted average whose weights depend on the data*, and you
 # have built one that reads handwriting without having learnt anything.
 #

@@ -9,7 +9,7 @@
 #
 # {{card}}
 #
-# You need lesson 00 (softmax, weighted average, kernel regression) and some torch: `@`, `transpose`, `nn.Linear`.
+# Planned for 90 minutes, and 30 more for the stretch. You need lesson 00 (softmax, weighted average, kernel regression) and some torch: `@`, `transpose`, `nn.Linear`.
 
 # %%
 import time
