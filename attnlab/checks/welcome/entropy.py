@@ -226,8 +226,8 @@ entropy = Exercise(
     hints=(
         "Print `entropy(torch.tensor([0.5, 0.5]))` and `entropy(torch.tensor([1.0, 0.0]))`. What should they be?",
         "Look at the law that the panel names first. NaN speaks of a weight of zero; a negative number of the sign.",
-        "One line: minus the sum over the last axis of w times log(w). Then take care of 0 times log(0): "
-        "`torch.special.entr` knows it.",
+        "Look at the line with the logarithm: over which axis is its product with the weights summed, with which sign, and "
+        "what is 0 times log(0) to be?",
         "A twin on another task, the mean surprise of the weather, with the chances of sun, rain and snow:\n"
         "    surprise = torch.where(chance > 0, -chance.log(), 0.0)\n"
         "    mean_surprise = (chance * surprise).sum(dim=-1)\n"

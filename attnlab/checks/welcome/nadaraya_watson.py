@@ -380,17 +380,13 @@ nadaraya_watson = Exercise(
         "one feature of the width at a time": _feature_by_feature,
     },
     hints=(
-        "Call it with one query at 0, keys at 0, 1 and 5, and a bandwidth of 1. Which weight should be the "
-        "largest, "
-        "which almost nothing? Print them.",
-        "Look at the law that the panel names first. Wrong units speak of the squares; a nearest key that "
-        "does not "
-        "win speaks of the sign; rows that do not sum to one speak of the axis.",
-        "The line with the difference decides: `queries.unsqueeze(-2) - keys.unsqueeze(-3)` is (queries, "
-        "keys, width). "
-        "Square it, sum over the width, divide by `-2 * bandwidth**2`: these are the scores.",
-        "A twin on another task, who lives how near to which bus stop (houses and stops are points on a "
-        "line):\n"
+        "Call it with one query at 0, keys at 0, 1 and 5, and a bandwidth of 1. Which weight should be the largest, which "
+        "almost nothing? Print them.",
+        "Look at the law that the panel names first. Wrong units speak of the squares; a nearest key that does not win "
+        "speaks of the sign; rows that do not sum to one speak of the axis.",
+        "The line with the difference decides: `queries.unsqueeze(-2) - keys.unsqueeze(-3)` is (queries, keys, width). "
+        "What makes one number of its last axis, and which of the formula's two squares is easily lost?",
+        "A twin on another task, who lives how near to which bus stop (houses and stops are points on a line):\n"
         "    apart = houses[:, None] - stops[None, :]            # (houses, stops)\n"
         "    liking = -apart.abs() / patience                    # the nearer, the better\n"
         "    share = liking.softmax(dim=-1)                      # each house shares itself out\n"

@@ -333,11 +333,10 @@ softmax = Exercise(
     hints=(
         "Print `softmax(torch.tensor([[0.0, 1.0], [900.0, 901.0]]))`. Both rows should be the same two "
         "numbers: are they?",
-        "Look at the law that the panel names first. Rows that do not sum to one speak of the axis; NaN "
-        "speaks of "
-        "what goes into exp(); a wrong temperature speaks of the order of the steps.",
-        "Four steps, one line each: divide by the temperature; subtract the largest of each row "
-        "(`amax(dim=-1, keepdim=True)`); exp(); divide by the sum of each row (again `keepdim=True`).",
+        "Look at the law that the panel names first. Rows that do not sum to one speak of the axis; NaN speaks of what "
+        "goes into exp(); a wrong temperature speaks of the order of the steps.",
+        "Look at the line with exp(): what has to happen to the scores before it, twice, and to the powers after it? Each "
+        "thing taken from a row, its largest and its sum, must keep its axis.",
         "A twin on another task, each class's marks as shares of its best mark, summing to one:\n"
         "    best = marks.amax(dim=-1, keepdim=True)\n"
         "    share = marks / best\n"
