@@ -21,8 +21,13 @@ MOST_ROWS = 20  # a table that is longer is a wall, not a twin
 class Figure:
     """A finished picture with its description and its table."""
 
-    def __init__(self, png: bytes, alt: str, table: Mapping[str, Sequence[Any]], width: int):
-        self.png, self.alt, self.table, self.width = png, alt, table, width
+    def __init__(self, png: bytes, alt: str, table: Mapping[str, Sequence[Any]]):
+        self.png, self.alt, self.table = png, alt, table
+
+    @property
+    def width(self) -> int:
+        """In CSS pixels."""
+        return int.from_bytes(self.png[16:20], "big") * 72 // DPI
 
     def __repr__(self) -> str:
         rows = _rows(self.table)
@@ -44,7 +49,8 @@ class Figure:
             '<figure class="attnlab-figure" style="margin: 4px 0">'
             f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt, quote=True)}" width="{self.width}" '
             'style="max-width: 100%; height: auto; background: #ffffff">'
-            f"<figcaption><details><summary>The same in words and numbers</summary><p>{html.escape(self.alt)}</p>"
+            '<figcaption><details><summary data-lm-suppress-shortcuts="true">The same in words and numbers</summary>'
+            f"<p>{html.escape(self.alt)}</p>"
             f"<table><caption>{thinned}</caption><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></details></figcaption></figure>"
         )
 
@@ -62,14 +68,18 @@ def figure(picture: Any, alt: str, table: Mapping[str, Sequence[Any]]) -> Figure
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"Expected table columns of one length, got {lengths}.")
+    return Figure(closed_png(picture), alt, table)
+
+
+def closed_png(picture: Any) -> bytes:
+    """A matplotlib figure as PNG bytes; it is closed."""
     import matplotlib.pyplot as plt
 
     buffer = io.BytesIO()
     # No date and no version inside: the same figure is the same bytes.
     picture.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white", metadata={"Software": None})
     plt.close(picture)
-    png = buffer.getvalue()
-    return Figure(png, alt, table, width=int.from_bytes(png[16:20], "big") * 72 // DPI)
+    return buffer.getvalue()
 
 
 def _thinned(table: Mapping[str, Sequence[Any]]) -> str:

@@ -1,0 +1,15 @@
+"""Views of an attention record: each is one call, alive in a page, a picture in print, and words."""
+
+from __future__ import annotations
+
+from attnlab.viz.record import AttentionRecord
+from attnlab.viz.views.heads import heads
+from attnlab.viz.views.heatmap import heatmap
+from attnlab.viz.views.view import View
+
+__all__ = ["View", "fitting_view", "heads", "heatmap"]
+
+
+def fitting_view(record: AttentionRecord) -> View:
+    """The view that a record shows by itself: all heads where there are several, else its one table."""
+    return heads(record) if record.shape[0] * record.shape[1] > 1 else heatmap(record)
