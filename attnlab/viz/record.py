@@ -53,10 +53,10 @@ class Grid:
 
 
 class Link(NamedTuple):
-    """One weight with where it stands: indices of layer and head, names of query and key."""
+    """One weight with where it stands: index of the layer, names of head, query and key."""
 
     layer: int
-    head: int
+    head: str
     query: str
     key: str
     weight: float
@@ -71,7 +71,7 @@ class AttentionRecord:
     query_labels, key_labels: one text for each; for "self" the keys' are taken from the queries' when missing.
     query_grid, key_grid: a `Grid`, where the tokens are places of a picture or a clip.
     mask: boolean, True = may be seen, broadcast to the weights' axes. A query that may see nothing has zeros.
-    source: the name of each layer, such as the module that computed it.
+    source: the name of each layer, such as the module that computed it. heads: the name of each head, if not its number.
     queries, keys: the vectors (layer, head, query or key, width) whose products became the weights, and `scale`,
         what the products were multiplied by. The neuron view needs them; all other views do without.
     over: for a gate, what it opens and closes: "channel", "space" or "time".
@@ -89,6 +89,7 @@ class AttentionRecord:
     key_grid: Grid | None = None
     mask: np.ndarray | None = None
     source: Sequence[str] = ()
+    heads: Sequence[str] = ()
     queries: np.ndarray | None = None
     keys: np.ndarray | None = None
     scale: float | None = None
@@ -159,6 +160,10 @@ class AttentionRecord:
         return tuple(self.source) or tuple(f"layer {i}" for i in range(self.shape[0]))
 
     @property
+    def head_names(self) -> tuple[str, ...]:
+        return tuple(self.heads) or tuple(str(i) for i in range(self.shape[1]))
+
+    @property
     def visible(self) -> np.ndarray:
         """The mask with all four axes: (layer, head, query, key), True where a key may be seen."""
         mask = np.True_ if self.mask is None else self.mask
@@ -187,12 +192,12 @@ class AttentionRecord:
     def select(self, layer: Any = None, head: Any = None, query: Any = None, key: Any = None) -> AttentionRecord:
         """A part of it, with all four axes kept.
 
-        Each argument: an index, a list of indices, a slice; for query and key also a label or a list of labels.
+        Each argument: an index, a list of indices, a slice; or a name, or a list of names.
         Where keys are left out, rows no longer sum to one; `renormalised` shares them out anew.
         """
         chosen = {
             "layer": _indices(layer, self.layer_names, "layer"),
-            "head": _indices(head, tuple(str(i) for i in range(self.shape[1])), "head"),
+            "head": _indices(head, self.head_names, "head"),
             "query": _indices(query, self.query_names, "query"),
             "key": _indices(key, self.key_names, "key"),
         }
@@ -202,6 +207,8 @@ class AttentionRecord:
             changes["mask"] = self.visible[at]
         if self.source:
             changes["source"] = [self.source[i] for i in chosen["layer"]]
+        if len(chosen["head"]) < self.shape[1] or self.heads:
+            changes["heads"] = [self.head_names[i] for i in chosen["head"]]
         for side, vectors in (("query", self.queries), ("key", self.keys)):
             if vectors is not None:
                 own = np.ix_(chosen["layer"], chosen["head"], chosen[side], range(vectors.shape[-1]))
@@ -236,6 +243,8 @@ class AttentionRecord:
             changes["complete"] = self.complete and bool((self.visible == changes["mask"]).all())
         if "layer" in axes and self.shape[0] > 1:
             changes["source"] = [f"mean of {self.shape[0]} layers"]
+        if "head" in axes and self.shape[1] > 1:
+            changes["heads"] = [f"mean of {self.shape[1]}"]
         if "query" in axes:
             changes["query_labels"], changes["query_grid"] = [f"mean of {self.shape[2]} inputs"], None
         return replace(self, **changes, queries=None, keys=None, scale=None)
@@ -256,7 +265,7 @@ class AttentionRecord:
         table = analysis.rollout(self.weights, residual)
         return replace(
             self, weights=table[None, None], mask=None, source=[f"rollout of {self.shape[0]} layers"],
-            queries=None, keys=None, scale=None, _cache={},
+            heads=["all"], queries=None, keys=None, scale=None, _cache={},
         )  # fmt: skip
 
     def at_temperature(self, temperature: float) -> AttentionRecord:
@@ -292,7 +301,9 @@ class AttentionRecord:
             weights = np.where(np.eye(*self.shape[2:], dtype=bool), 0, weights)
         found = analysis.largest(weights, n)
         queries, keys = self.query_names, self.key_names
-        return [Link(la, h, queries[q], keys[k], float(self.weights[la, h, q, k])) for la, h, q, k in found]
+        return [
+            Link(la, self.head_names[h], queries[q], keys[k], float(self.weights[la, h, q, k])) for la, h, q, k in found
+        ]
 
     def entropy(self) -> np.ndarray:
         """Entropy in nats of every row, (layer, head, query). exp(entropy): as if so many keys were seen."""
@@ -326,7 +337,7 @@ class AttentionRecord:
         arrays = {name: getattr(self, name) for name in ("weights", "mask", "queries", "keys")}
         grids = {name: vars(grid) for name in ("query_grid", "key_grid") if (grid := getattr(self, name))}
         rest = {name: getattr(self, name) for name in ("kind", "scale", "over", "complete")}
-        lists = {name: getattr(self, name) for name in ("query_labels", "key_labels", "source")}
+        lists = {name: getattr(self, name) for name in ("query_labels", "key_labels", "source", "heads")}
         about = json.dumps(rest | lists | grids)
         with path.open("wb") as file:
             np.savez_compressed(

@@ -37,6 +37,9 @@ def checked(record: Any) -> dict[str, Any]:
     fields = {"weights": weights, "source": tuple(map(str, record.source))}
     if fields["source"] and len(fields["source"]) != weights.shape[0]:
         raise ValueError(f"Expected one source for each of {weights.shape[0]} layers, got {len(fields['source'])}.")
+    fields["heads"] = tuple(map(str, record.heads))
+    if fields["heads"] and len(fields["heads"]) != weights.shape[1]:
+        raise ValueError(f"Expected a name for each of {weights.shape[1]} heads, got {len(fields['heads'])}.")
     fields |= _sides(record, weights)
     fields["mask"] = _mask(record.mask, weights)
     _numbers(record, weights, fields["mask"], HALF_TOLERANCE if half else ROW_SUM_TOLERANCE)

@@ -128,7 +128,8 @@ def _idle(record: AttentionRecord) -> list[str]:
     several = record.shape[0] * record.shape[1] > 1
     groups: dict[str, list[str]] = {}
     for (layer, head), name in patterns(record).items():
-        groups.setdefault(name, []).append(f"{layer}.{head}" if record.shape[0] > 1 else str(head))
+        who = record.head_names[head]
+        groups.setdefault(name, []).append(f"{layer}.{who}" if record.shape[0] > 1 else who)
     told = []
     for name, heads in groups.items():
         idle = name == "uniform" or name.startswith("all")

@@ -16,7 +16,10 @@ from attnlab.viz.validation import AXES
 from attnlab.viz.views import coding
 from attnlab.viz.views.island import island, script_safe
 
-KEYS_HELP = "Arrow keys move the cell, comma and full stop change the head, page up and down the layer, Escape leaves the figure."
+KEYS_HELP = (
+    "Arrow keys move the cell, comma and full stop change the head, page up and down the layer, "
+    "Escape leaves the figure."
+)
 PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><body>{body}</body></html>'
 
 
@@ -90,10 +93,12 @@ def view_of(
     alt: str,
     start: Mapping[str, int],
     extra: Mapping[str, Any] | None = None,
+    extra_start: Mapping[str, float] | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     keys_help: str = KEYS_HELP,
 ) -> View:
-    """A view of one record: what all of them send to the page, with `extra` and `arrays` of its own.
+    """A view of one record: what all of them send to the page, with `extra` and `arrays` of its own, and
+    `extra_start`, what its own controls show first.
 
     Pools the weights where there are too many for an output, and says so below the figure.
     """
@@ -107,7 +112,7 @@ def view_of(
         "kind": record.kind,
         "shape": list(shown.shape),
         "layerNames": list(shown.layer_names),
-        "headNames": [str(i) for i in range(shown.shape[1])],
+        "headNames": list(shown.head_names),
         "queryNames": list(shown.query_names),
         "keyNames": list(shown.key_names),
         "queryGrid": grid_of(shown.query_grid),
@@ -115,7 +120,7 @@ def view_of(
         "axes": axes_of(record),
         "high": highest(record),
         "maskShape": None if mask is None else list(mask.shape),
-        "start": checked_start(shown, start),
+        "start": {**checked_start(shown, start), "root": 0, **(extra_start or {})},
         "note": note(coded.error, pooled),
         "colour": True,
         "keysHelp": keys_help,
@@ -149,7 +154,7 @@ def checked_start(record: AttentionRecord, start: Mapping[str, int]) -> dict[str
             raise ValueError(f"Expected {name} between 0 and {size - 1}, got {place}.")
         here = np.arange(size).reshape([-1 if i == axis else 1 for i in range(4)]) == place
         weights = np.where(here, weights, -1)  # the strongest link among what was chosen
-    return dict(zip(AXES, map(int, np.unravel_index(weights.argmax(), record.shape)), strict=True)) | {"root": 0}
+    return dict(zip(AXES, map(int, np.unravel_index(weights.argmax(), record.shape)), strict=True))
 
 
 def axes_of(record: AttentionRecord) -> dict[str, str]:
