@@ -1,7 +1,12 @@
-"""Figures that everybody can read: a picture with its description, its table, and where it helps, live controls."""
+"""Figures that everybody can read: alive where scripts run, a picture where not, words and a table always."""
 
 from attnlab.viz.explore import explore
 from attnlab.viz.figure import Figure, figure
 from attnlab.viz.plots import curves, matrix
+from attnlab.viz.record import AttentionRecord, Grid, Link
+from attnlab.viz.views import View, heads, heatmap
 
-__all__ = ["Figure", "curves", "explore", "figure", "matrix"]
+__all__ = [
+    *("AttentionRecord", "Figure", "Grid", "Link", "View"),
+    *("curves", "explore", "figure", "heads", "heatmap", "matrix"),
+]

@@ -71,7 +71,8 @@ class AttentionRecord:
     query_labels, key_labels: one text for each; for "self" the keys' are taken from the queries' when missing.
     query_grid, key_grid: a `Grid`, where the tokens are places of a picture or a clip.
     mask: boolean, True = may be seen, broadcast to the weights' axes. A query that may see nothing has zeros.
-    source: the name of each layer, such as the module that computed it. heads: the name of each head, if not its number.
+    source: the name of each layer, such as the module that computed it.
+    heads: the name of each head, where its number is not enough.
     queries, keys: the vectors (layer, head, query or key, width) whose products became the weights, and `scale`,
         what the products were multiplied by. The neuron view needs them; all other views do without.
     over: for a gate, what it opens and closes: "channel", "space" or "time".
@@ -299,11 +300,9 @@ class AttentionRecord:
         weights = self.chosen
         if not itself and self.kind == "self":
             weights = np.where(np.eye(*self.shape[2:], dtype=bool), 0, weights)
+        heads, queries, keys = self.head_names, self.query_names, self.key_names
         found = analysis.largest(weights, n)
-        queries, keys = self.query_names, self.key_names
-        return [
-            Link(la, self.head_names[h], queries[q], keys[k], float(self.weights[la, h, q, k])) for la, h, q, k in found
-        ]
+        return [Link(i, heads[j], queries[q], keys[k], float(weights[i, j, q, k])) for i, j, q, k in found]
 
     def entropy(self) -> np.ndarray:
         """Entropy in nats of every row, (layer, head, query). exp(entropy): as if so many keys were seen."""
@@ -356,6 +355,16 @@ class AttentionRecord:
             raise ValueError(f'"{Path(path).name}" is no attention record that `save` wrote: {error}') from error
         grids = {name: Grid(**about.pop(name)) for name in ("query_grid", "key_grid") if name in about}
         return cls(**arrays, **about, **grids)
+
+    def bertviz(self, view: str = "head") -> Any:
+        """The same record in BertViz: its "head", "model" or "neuron" view, in a frame that needs no network.
+
+        Needs `pip install 'attnlab[bertviz]'`. What is too large for it is shown in our own view instead, with a
+        line that says so.
+        """
+        from attnlab.viz.bertviz import show
+
+        return show(self, view)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{size} {axis}" for size, axis in zip(self.shape, AXES, strict=True))

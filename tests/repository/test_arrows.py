@@ -14,13 +14,14 @@ AT_THE_TOP = {
     "attnlab/reference": {"torch", "jaxtyping", "attnlab.reference"},
     "attnlab/data": {"numpy", "attnlab.data"},
     "attnlab/viz": {"numpy", "attnlab.viz"},
+    "attnlab/capture": {"torch", "numpy", "attnlab.viz.record", "attnlab.capture"},
     "attnlab/checks": {
         *("torch", "numpy", "platformdirs", "click"),
         *("attnlab.reference", "attnlab.papers", "attnlab.data", "attnlab.viz", "attnlab.checks"),
     },
 }
 IN_FUNCTIONS = {
-    "attnlab/viz": {"matplotlib", "ipywidgets", "IPython"},
+    "attnlab/viz": {"matplotlib", "ipywidgets", "IPython", "anywidget", "traitlets", "PIL", "bertviz", "torch"},
     "attnlab/checks": {"matplotlib", "ipywidgets", "IPython"},
 }
 # Inside reference/ a file imports only from files above it.

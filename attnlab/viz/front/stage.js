@@ -41,10 +41,12 @@ class Stage {
     const shape = spec.shape;
     const weights = new Weights(shape, arrays.codes, arrays.largest, arrays.mask, spec.maskShape);
     this.data = { spec, arrays, pictures, weights, cache: new Map() };
-    const kept = Object.fromEntries(
-      ["layer", "head", "query", "key"].map((axis, i) => [axis, before[axis] < shape[i] ? before[axis] : spec.start[axis]]),
-    );
+    const asked = this.asked || {};
+    const stays = (axis, i) => before[axis] < shape[i] && asked[axis] === spec.asked[axis];
+    const axes = ["layer", "head", "query", "key"];
+    const kept = Object.fromEntries(axes.map((axis, i) => [axis, stays(axis, i) ? before[axis] : spec.start[axis]]));
     this.state = { ...spec.start, ...(sameView ? before : {}), ...kept };
+    this.asked = spec.asked;
     this.title.textContent = spec.title;
     this.note.textContent = spec.note;
     this.canvas.setAttribute("aria-label", `${spec.title}. ${spec.keysHelp}`);

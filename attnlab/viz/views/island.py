@@ -48,16 +48,11 @@ def _coded_module() -> tuple[str, str]:
     return base64_text(zlib.compress(code, 9)), hashlib.sha256(code).hexdigest()[:8]
 
 
-def island(spec: dict[str, Any], data: bytes, inside: str, extra_class: str = "") -> str:
+def island(spec: dict[str, Any], data: bytes, inside: str, name: str) -> str:
     """The figure as HTML. `inside`: what is shown where nothing runs, and below the figure where it does."""
     code, version = _coded_module()
-    told, text = script_safe(spec), base64_text(data)
-    name = name_of(told, text)
-    boot = BOOT.format(version=version, module=code, name=name, spec=told, data=text)
-    return (
-        f'<div class="attnlab-island {extra_class}" data-attnlab="{name}">{inside}'
-        f'<script type="module">{boot}</script></div>'
-    )
+    boot = BOOT.format(version=version, module=code, name=name, spec=script_safe(spec), data=base64_text(data))
+    return f'<div class="attnlab-island" data-attnlab="{name}">{inside}<script type="module">{boot}</script></div>'
 
 
 def name_of(*parts: str) -> str:

@@ -14,7 +14,7 @@ from attnlab.viz.figure import Figure, closed_png
 from attnlab.viz.record import AttentionRecord
 from attnlab.viz.validation import AXES
 from attnlab.viz.views import coding
-from attnlab.viz.views.island import island, script_safe
+from attnlab.viz.views.island import island, name_of, script_safe
 
 KEYS_HELP = (
     "Arrow keys move the cell, comma and full stop change the head, page up and down the layer, "
@@ -50,7 +50,17 @@ class View(Figure):
     def title(self) -> str:
         return self.spec["title"]
 
-    def html(self, extra_class: str = "") -> str:
+    @property
+    def name(self) -> str:
+        """The same for the same figure: the island's name in the page."""
+        return name_of(script_safe(self.spec), coding.base64_text(self.data))
+
+    @property
+    def package(self) -> dict[str, Any]:
+        """What a live widget needs to show it: no picture, no words."""
+        return {"spec": self.spec, "data": self.data}
+
+    def html(self) -> str:
         """The island. Raises ValueError where it would be larger than a notebook should carry."""
         size = len(script_safe(self.spec)) + 4 * (len(self.data) + len(self.png)) // 3
         if size > coding.HARD_LIMIT:
@@ -62,7 +72,7 @@ class View(Figure):
         if size > coding.SOFT_LIMIT:
             more = f" This figure adds {size / 1e6:.1f} MB to the notebook; record.select(head=...) makes it smaller."
             spec = spec | {"note": spec["note"] + more}
-        return island(spec, self.data, super().html(), extra_class)
+        return island(spec, self.data, super().html(), self.name)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture (.png, .svg, .pdf) or the live figure as a page of its own (.html)."""
@@ -121,6 +131,7 @@ def view_of(
         "high": highest(record),
         "maskShape": None if mask is None else list(mask.shape),
         "start": {**checked_start(shown, start), "root": 0, **(extra_start or {})},
+        "asked": {name: place for name, place in start.items() if place is not None},
         "note": note(coded.error, pooled),
         "colour": True,
         "keysHelp": keys_help,
