@@ -158,7 +158,8 @@ class AttentionRecord:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        return tuple(self.source) or tuple(f"layer {i}" for i in range(self.shape[0]))
+        """Short: of the sources only the part in which they differ, and "layer 3" where that is a number."""
+        return shortened(self.source) or tuple(f"layer {i}" for i in range(self.shape[0]))
 
     @property
     def head_names(self) -> tuple[str, ...]:
@@ -380,6 +381,18 @@ def _names(labels: Sequence[str] | None, grid: Grid | None, size: int) -> tuple[
     if labels is not None:
         return tuple(labels)
     return grid.names() if grid else tuple(str(i) for i in range(size))
+
+
+def shortened(paths: Sequence[str]) -> tuple[str, ...]:
+    """Dotted paths without what they share in front and behind; a single one stays whole."""
+    parts = [path.split(".") for path in paths]
+    if len(set(paths)) < 2:
+        return tuple(paths)
+    shortest = min(map(len, parts))
+    front = next((i for i in range(shortest) if len({part[i] for part in parts}) > 1), shortest)
+    behind = next((i for i in range(shortest - front) if len({part[-1 - i] for part in parts}) > 1), shortest - front)
+    kept = [".".join(part[front : len(part) - behind]) or path for part, path in zip(parts, paths, strict=True)]
+    return tuple(f"layer {name}" if name.isdigit() else name for name in kept)
 
 
 def _indices(chosen: Any, names: Sequence[str], axis: str) -> list[int]:

@@ -42,6 +42,11 @@ def test_follows_a_table_of_lazily_imported_modules(course):
     assert {"tinylab/mean.py", "tinylab/unused.py"} < set(names(course, "from tinylab.lazy import TABLE"))
 
 
+def test_the_front_end_of_the_figures_counts_as_made_from():
+    found = {path.relative_to(ROOT).as_posix() for path in closure("from attnlab.viz import heatmap", ROOT)}
+    assert {"attnlab/viz/front/stage.js", "attnlab/viz/front/style.css"} < found
+
+
 def test_the_hash_follows_code_and_data_but_neither_prose_nor_strangers(course, rewrite):
     def hash():
         return made_from(course.source(SLUG), course.root, course.package)

@@ -14,7 +14,7 @@ AT_THE_TOP = {
     "attnlab/reference": {"torch", "jaxtyping", "attnlab.reference"},
     "attnlab/data": {"numpy", "attnlab.data"},
     "attnlab/viz": {"numpy", "attnlab.viz"},
-    "attnlab/capture": {"torch", "numpy", "attnlab.viz.record", "attnlab.capture"},
+    "attnlab/capture": {"torch", "numpy", "attnlab.viz", "attnlab.capture"},
     "attnlab/checks": {
         *("torch", "numpy", "platformdirs", "click"),
         *("attnlab.reference", "attnlab.papers", "attnlab.data", "attnlab.viz", "attnlab.checks"),
@@ -94,6 +94,11 @@ def test_reference_files_import_only_downwards():
             if owner(item.module) == "attnlab.reference" and item.module not in above:
                 wrong.append(f"reference/{name}.py:{item.line} imports {item.module}")
     assert wrong == []
+
+
+def test_capture_knows_records_and_no_view():
+    modules = {item.module for path in sources("attnlab/capture") for item in imports_of(path)}
+    assert {module for module in modules if owner(module) == "attnlab.viz"} == {"attnlab.viz.record"}
 
 
 def test_attnlab_does_not_import_the_grader():
