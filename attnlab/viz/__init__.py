@@ -4,9 +4,10 @@ from attnlab.viz.explore import explore
 from attnlab.viz.figure import Figure, figure
 from attnlab.viz.plots import curves, matrix
 from attnlab.viz.record import AttentionRecord, Grid, Link
-from attnlab.viz.views import View, heads, heatmap
+from attnlab.viz.views import View, compare, gate, heads, heatmap, links, neuron, overlay, space_time
 
 __all__ = [
     *("AttentionRecord", "Figure", "Grid", "Link", "View"),
-    *("curves", "explore", "figure", "heads", "heatmap", "matrix"),
+    *("curves", "explore", "figure", "matrix"),
+    *("compare", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"),
 ]

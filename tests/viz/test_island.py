@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from attnlab.viz import AttentionRecord, heads, heatmap
-from attnlab.viz.views.island import PARTS, module
+from attnlab.viz.front import PARTS, module
 from tests.viz.records import WORDS, random_record, random_weights
 
 HOSTILE = ("</script><b>", "<img src=x onerror=alert(1)>", "&amp;", "\u2028", '"')

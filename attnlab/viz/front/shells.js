@@ -1,6 +1,6 @@
 // The two shells: an island in a saved page, and a widget that Python keeps alive.
 
-const VIEWS = { heatmap, heads };
+const VIEWS = { heatmap, heads, links, neuron, compare, overlay, space_time: spaceTime, gate };
 
 async function loadPictures(sources) {
   return Promise.all(

@@ -6,7 +6,9 @@
 //   pick(x, y, layout, data, state)  -> part of a state or null  what is under the pointer
 //   says(data, state)                -> text                     the sentence below the figure
 //   where(layout, data, state)       -> box                      where the chosen cell is
-// and, where it needs them, controls(data), act(data, state), move(key, data, state), click(x, y, layout, data, state).
+// and, where it needs them, controls(data), act(data, state, key), move(key, data, state), click(x, y, layout, data, state);
+//   settle(part, data, state)        -> part of a state          what follows from a change, such as the frame of a cell
+//   tick(data, state)                -> part of a state          the next moment, every `pause` ms while state.playing
 
 const QUIET = { "data-lm-suppress-shortcuts": "true" }; // on each element that takes the focus: letters stay here
 
@@ -47,6 +49,7 @@ class Stage {
     const kept = Object.fromEntries(axes.map((axis, i) => [axis, stays(axis, i) ? before[axis] : spec.start[axis]]));
     this.state = { ...spec.start, ...(sameView ? before : {}), ...kept };
     this.asked = spec.asked;
+    this.settle(kept);
     this.title.textContent = spec.title;
     this.note.textContent = spec.note;
     this.canvas.setAttribute("aria-label", `${spec.title}. ${spec.keysHelp}`);
@@ -120,7 +123,7 @@ class Stage {
     event.stopPropagation();
     if (event.key === "Escape") return this.canvas.blur();
     const act = event.key === "Enter" || event.key === " ";
-    const own = act ? this.view.act && this.view.act(this.data, this.state) : this.view.move && this.view.move(event.key, this.data, this.state);
+    const own = act ? this.view.act && this.view.act(this.data, this.state, event.key) : this.view.move && this.view.move(event.key, this.data, this.state);
     const change = own || this.step(event.key);
     if (!change && !act) return;
     event.preventDefault();
@@ -142,6 +145,7 @@ class Stage {
   change(part) {
     if (Object.entries(part).every(([name, value]) => this.state[name] === value)) return;
     Object.assign(this.state, part);
+    this.settle(part);
     this.draw();
     const { layer, head, query, key } = this.state;
     const detail = { from: this, record: this.spec.record, layer, head, query, key };
@@ -152,7 +156,26 @@ class Stage {
   follow({ from, record, ...cursor }) {
     if (from === this || record !== this.spec.record || !this.root.isConnected) return;
     Object.assign(this.state, cursor);
+    this.settle(cursor);
     this.draw();
+  }
+
+  settle(part) {
+    if (this.view.settle) Object.assign(this.state, this.view.settle(part, this.data, this.state));
+  }
+
+  // Start or stop the clock, whichever the state asks for.
+  pace() {
+    const playing = Boolean(this.state.playing && this.view.tick);
+    if (playing === Boolean(this.timer)) return;
+    clearInterval(this.timer);
+    this.timer = playing ? setInterval(() => this.tick(), this.view.pause) : null;
+  }
+
+  tick() {
+    if (this.root.isConnected) return this.change(this.view.tick(this.data, this.state));
+    this.state.playing = 0; // scrolled out of a long notebook: it stops, and can be played again
+    this.pace();
   }
 
   draw() {
@@ -172,6 +195,7 @@ class Stage {
     ctx.clearRect(0, 0, width, this.layout.height);
     ctx.font = `12px ${ink.font}`;
     this.view.draw(ctx, { ...this.layout, scale }, this.data, this.state, ink);
+    this.pace();
     for (const input of this.inputs) input.refresh();
     const said = this.view.says(this.data, this.state);
     if (this.sentence.textContent !== said) this.sentence.textContent = said;

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from attnlab.viz.record import AttentionRecord
+from attnlab.viz.views.compare import compare
+from attnlab.viz.views.gate import gate
 from attnlab.viz.views.heads import heads
 from attnlab.viz.views.heatmap import heatmap
+from attnlab.viz.views.links import links
+from attnlab.viz.views.neuron import neuron
+from attnlab.viz.views.overlay import overlay
+from attnlab.viz.views.space_time import space_time
 from attnlab.viz.views.view import View
 
-__all__ = ["View", "fitting_view", "heads", "heatmap"]
+__all__ = ["View", "compare", "fitting_view", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"]
 
 
 def fitting_view(record: AttentionRecord) -> View:

@@ -54,7 +54,7 @@ def montage(record: AttentionRecord, most: int = 64) -> tuple[np.ma.MaskedArray,
     weights = np.ma.masked_array(blocks(record.weights, n), ~visible)
     layers, count, rows, columns = weights.shape
     gap = max(1, max(rows, columns) // 12)
-    whole = np.ma.masked_all((layers, rows + gap, count, columns + gap))
+    whole = np.ma.masked_array(np.zeros((layers, rows + gap, count, columns + gap)), mask=True)
     whole[:, :rows, :, :columns] = weights.transpose(0, 2, 1, 3)
     tall, wide = rows + gap, columns + gap
     return whole.reshape(layers * tall, count * wide), tall, wide

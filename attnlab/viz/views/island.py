@@ -9,13 +9,10 @@ import functools
 import hashlib
 import json
 import zlib
-from importlib import resources
 from typing import Any
 
+from attnlab.viz.front import module
 from attnlab.viz.views.coding import base64_text
-
-# The parts of the module, in the order in which they are joined. They share one scope and import nothing.
-PARTS = ("bytes", "ink", "raster", "grid", "stage", "heatmap", "heads", "shells")
 
 # Keys stay inside the figure only if the focused element itself says so; without it JupyterLab cuts the cell on x.
 QUIET = 'data-lm-suppress-shortcuts="true"'
@@ -30,15 +27,6 @@ globalThis.attnlab["{version}"] ??= inflate("{module}").then(
   (code) => import(URL.createObjectURL(new Blob([code], {{ type: "text/javascript" }}))));
 (await globalThis.attnlab["{version}"]).island("{name}", {spec}, "{data}");
 """
-
-
-@functools.cache
-def module() -> str:
-    """The front end as one ES module."""
-    folder = resources.files("attnlab.viz") / "front"
-    style = (folder / "style.css").read_text(encoding="utf-8")
-    parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in PARTS]
-    return "\n".join([f"const STYLE = {json.dumps(style)};", *parts])
 
 
 @functools.cache

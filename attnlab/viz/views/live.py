@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from attnlab.viz.views.island import module
+from attnlab.viz.front import module
 from attnlab.viz.views.view import View
 
 

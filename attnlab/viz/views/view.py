@@ -106,9 +106,12 @@ def view_of(
     extra_start: Mapping[str, float] | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     keys_help: str = KEYS_HELP,
+    table: Mapping[str, Sequence[Any]] | None = None,
+    more_note: str = "",
 ) -> View:
     """A view of one record: what all of them send to the page, with `extra` and `arrays` of its own, and
-    `extra_start`, what its own controls show first.
+    `extra_start`, what its own controls show first. `table`: better numbers than the strongest links. `more_note`:
+    what else has to be said below the figure.
 
     Pools the weights where there are too many for an output, and says so below the figure.
     """
@@ -132,7 +135,7 @@ def view_of(
         "maskShape": None if mask is None else list(mask.shape),
         "start": {**checked_start(shown, start), "root": 0, **(extra_start or {})},
         "asked": {name: place for name, place in start.items() if place is not None},
-        "note": note(coded.error, pooled),
+        "note": " ".join(filter(None, [more_note, note(coded.error, pooled)])),
         "colour": True,
         "keysHelp": keys_help,
         **(extra or {}),
@@ -140,7 +143,7 @@ def view_of(
     sent = {"codes": coded.codes, "largest": coded.largest, "colours": colours(), **(arrays or {})}
     if mask is not None:
         sent["mask"] = mask.astype(np.uint8)
-    return View(spec, sent, lambda: picture(shown), alt or described(spec["title"], record), record.to_table())
+    return View(spec, sent, lambda: picture(shown), alt or described(spec["title"], record), table or record.to_table())
 
 
 def described(title: str, record: AttentionRecord) -> str:

@@ -1,0 +1,11 @@
+"""Captures are tested on one thread and with random weights only."""
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
