@@ -12,7 +12,7 @@ ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint lessons scoreboard constraints
+.PHONY: help lab test lint lessons gallery scoreboard bench constraints
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,6 +38,13 @@ lint: .venv/.dev ## ruff, and the lessons held against the template's numbers
 lessons: .venv/.dev ## make solutions/*.ipynb and lessons/ from solutions/*.py (LESSON=05 for one)
 	@echo "== lessons; one whose source did not change takes seconds, one that did is executed"
 	@$(SERIAL) $(BIN)/python -m grader.pipeline build $(LESSON)
+
+gallery: .venv/.dev ## make gallery/: every view on real data, as a notebook and as pictures
+	@$(SERIAL) $(BIN)/python tools/make_gallery.py
+
+bench: .venv/.dev ## measure the views beside BertViz: payload, time to the first picture (many minutes)
+	@tools/chromium.sh
+	@$(SERIAL) $(BIN)/python tools/bench_views.py $(ARGS)
 
 scoreboard: .venv/.dev ## how well each exercise tells right from wrong; also writes it into README.md
 	@echo "== scoreboard of all exercises"

@@ -15,10 +15,16 @@ def made_from(source: Source, root: Path, package: str = "attnlab") -> str:
     Only the code cells count: prose can be polished without running the lesson again, and the outputs
     find their cells by id.
     """
+    cells = [cell.text for cell in source.code]
+    return hash_of([part for cell in source.code for part in (cell.part, cell.text)], cells, root, package)
+
+
+def hash_of(told: list[str], cells: list[str], root: Path, package: str = "attnlab") -> str:
+    """The hash of some texts, and of the files that the code in the cells imports."""
     digest = hashlib.sha256()
-    for cell in source.code:
-        digest.update(f"{cell.part}\0{cell.text}\0".encode())
-    for path in closure("\n".join(cell.text for cell in source.code), root, package):
+    for text in told:
+        digest.update(f"{text}\0".encode())
+    for path in closure("\n".join(cells), root, package):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
