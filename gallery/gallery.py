@@ -20,7 +20,7 @@ from attnlab.viz import AttentionRecord, Grid, compare, gate, heads, heatmap, li
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-logging.set_verbosity_error(), logging.disable_progress_bar();
+logging.set_verbosity_error(), logging.disable_progress_bar()
 
 # %% [markdown]
 # ## A language model
@@ -74,7 +74,7 @@ change = torch.tensor(wide.weights - tired.weights)[:, :, 9]  # what "it" looks 
 layer, head = divmod(int(change.abs().amax(dim=-1).argmax()), change.shape[1])
 
 # %% view="compare"
-compare(tired, wide, names=("tired", "wide"), layer=layer, head=head, title='The last word changes what "it" looks at')
+compare(tired, wide, names=("tired", "wide"), layer=layer, head=head)
 
 # %% [markdown]
 # ## Pictures and clips
@@ -100,11 +100,11 @@ def of_pixels(frames, rows, columns, sharpness):
 
 # %% view="overlay"
 frame = 8
-overlay(of_pixels(clip[frame : frame + 1], 9, 16, 12.0), clip[frame].numpy(), query=4 * 16 + 5, title="A patch of fur finds fur")
+overlay(of_pixels(clip[frame : frame + 1], 9, 16, 12.0), clip[frame].numpy(), query=4 * 16 + 5, title="Pixels alone: a patch of fur finds what is as bright, the sky too")
 
 # %% view="space_time"
 whole = of_pixels(clip, 6, 8, 14.0)
-space_time(whole, clip.numpy(), query=8 * 48 + 3 * 8 + 2, title="Through the clip, fur finds fur")
+space_time(whole, clip.numpy(), query=8 * 48 + 3 * 8 + 2, title="A patch of fur finds itself in the frames before and after")
 
 # %% [markdown]
 # ## Gates
@@ -153,10 +153,11 @@ print(trace)
 # %% view="gate"
 names = [f"a {digit}" for digit in range(10)]
 channels = trace.record(where="2", query_labels=names)
-gate(channels, title="Some channels stay half closed, whatever the digit")
+mean = channels.mean("query").weights[0, 0, 0]
+gate(channels, title=f"Channel {mean.argmin()} stays mostly closed ({mean.min():.2f} on average), whatever the digit")
 
 # %% view="gate_space"
-gate(trace.record(where="3", query_labels=names), images=list(ten[:, 0].numpy()), title="The gate over places")
+gate(trace.record(where="3", query_labels=names), images=list(ten[:, 0].numpy()), title="The gate over places is open on the strokes, more closed beside them")
 
 # %% [markdown]
 # ## BertViz

@@ -6,8 +6,6 @@ from attnlab.viz.plots import curves, matrix
 from attnlab.viz.record import AttentionRecord, Grid, Link
 from attnlab.viz.views import View, compare, gate, heads, heatmap, links, neuron, overlay, space_time
 
-__all__ = [
-    *("AttentionRecord", "Figure", "Grid", "Link", "View"),
-    *("curves", "explore", "figure", "matrix"),
-    *("compare", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"),
-]
+__all__ = ["AttentionRecord", "Figure", "Grid", "Link", "View"]
+__all__ += ["compare", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"]
+__all__ += ["curves", "explore", "figure", "matrix"]

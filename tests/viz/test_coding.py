@@ -22,7 +22,7 @@ def test_the_error_that_is_printed_is_the_largest_there_is(sharpness):
     read = coding.decode(coded.codes, coded.largest[..., None])
     assert np.abs(read - weights).max() == pytest.approx(coded.error)
     assert coded.error <= weights.max() / 255
-    assert f"at most {coded.error:.2g} off" in heatmap(AttentionRecord(weights, kind="cross")).spec["note"]
+    assert f"at most {coding.at_most(coded.error)} off" in heatmap(AttentionRecord(weights, kind="cross")).spec["note"]
 
 
 def test_rows_without_weight_stay_without():

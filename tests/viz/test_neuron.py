@@ -9,9 +9,10 @@ import torch
 
 from attnlab.reference.attention import attention
 from attnlab.viz import AttentionRecord, neuron
+from attnlab.viz.views.coding import at_most
 from attnlab.viz.views.neuron import products_softmax
 from attnlab.viz.views.part import part_that_fits
-from attnlab.viz.views.signed import at_most, encode_signed
+from attnlab.viz.views.signed import encode_signed
 from tests.viz.records import CAUSAL, WORDS, random_record, softmax
 from tests.viz.sent import ink, sent
 

@@ -141,8 +141,11 @@ def test_too_many_weights_leave_a_part_with_its_places():
 
 def test_a_video_of_many_tokens_becomes_a_figure_of_the_query_asked():
     weights = np.full((1, 1, 1801, 1801), 1 / 1801, np.float32)
+    weights[0, 0, 0] = 0
+    weights[0, 0, 0, 5] = 1
     view = overlay(AttentionRecord(weights, query_grid=Grid(30, 60, before=("[CLS]",))), query=100)
     assert view.spec["shape"] == [1, 1, 1, 1801] and 'Only query "y1 x39"' in view.spec["note"]
+    assert view.spec["high"] == 1, "the largest of all queries, so that figures of one record can be compared"
 
 
 @pytest.mark.parametrize(
@@ -163,3 +166,9 @@ def test_a_video_of_many_tokens_becomes_a_figure_of_the_query_asked():
 def test_what_does_not_fit_is_refused_with_a_way_out(make, told):
     with pytest.raises(ValueError, match=told):
         make()
+
+
+def test_colours_go_up_to_the_largest_weight_of_the_query_unless_they_are_to_be_compared():
+    assert overlay(VIT, FRAME, query=0).spec["start"]["scale"] == 0
+    assert overlay(VIT, FRAME, query=0, same_scale=True).spec["start"]["scale"] == 1
+    assert overlay(VIT, FRAME, query=0).png != overlay(VIT, FRAME, query=0, same_scale=True).png

@@ -20,4 +20,6 @@ def module() -> str:
     folder = Path(__file__).parent
     style = (folder / "style.css").read_text(encoding="utf-8")
     parts = [(folder / f"{part}.js").read_text(encoding="utf-8") for part in PARTS]
-    return "\n".join([f"const STYLE = {json.dumps(style)};", *parts])
+    lines = (line.strip() for part in parts for line in part.splitlines())
+    # Comments and indentation stay here: they would be a third of what every figure carries.
+    return "\n".join([f"const STYLE = {json.dumps(style)};", *(line for line in lines if not line.startswith("//"))])

@@ -48,7 +48,8 @@ const gate = {
     const all = Array.from({ length: bars }, (_, i) => gate.bar(layout, data, state, i));
     const y = (value) => plot.y + plot.height * (1 - value / data.spec.high);
     ctx.fillStyle = ink.line;
-    all.forEach(({ value }, i) => ctx.fillRect(plot.x + i * wide, y(value), wide - gap, plot.y + plot.height - y(value)));
+    const edge = (i) => plot.x + (gap ? i * wide : Math.floor(i * wide)); // thin bars on whole pixels, else they flicker
+    all.forEach(({ value }, i) => ctx.fillRect(edge(i), y(value), edge(i + 1) - edge(i) - gap, plot.y + plot.height - y(value)));
     if (data.spec.shape[2] > 1) gate.means(ctx, layout, all.map(({ mean }) => y(mean)), ink);
     outline(ctx, gate.where(layout, data, state), ink);
   },

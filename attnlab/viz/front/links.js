@@ -146,7 +146,7 @@ function allLines(layout, data, state, ink) {
     const canvas = Object.assign(document.createElement("canvas"), { width: right * scale, height: height * scale });
     const ctx = canvas.getContext("2d");
     ctx.scale(scale, scale);
-    const faint = ink.dark ? 0.14 : 0.08;
+    const faint = ink.dark ? 0.11 : 0.08;
     for (const link of drawnLinks(data, state).flat()) drawLine(ctx, layout, link, ink.line, faint + 0.45 * link.weight);
     return canvas;
   });

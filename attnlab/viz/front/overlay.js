@@ -77,18 +77,25 @@ function stepPlace(pressed, key, grid, frame) {
   return { key: stays ? key : key + down * grid.x + right };
 }
 
+// The upper end of the colours: the largest weight of the query that asks, or of the whole record.
+function topOf({ spec, weights }, { layer, head, query, scale }) {
+  return scale ? spec.high : weights.largest[weights.row(layer, head, query)] || 1;
+}
+
 // The patches of frame t, a pixel each; kept until something else is asked.
-function patches(data, { layer, head, query }, t, box, scale) {
+function patches(data, state, t, box, scale) {
+  const { layer, head, query } = state;
   const { spec, weights, cache, colours } = data;
+  const top = topOf(data, state);
   const { y, x, before } = spec.keyGrid;
-  const at = [layer, head, query, colours.root].join();
+  const at = [layer, head, query, top, colours.root].join();
   if (cache.get("asked") !== at) cache.set("asked", at).set("patches", new Map());
   const made = cache.get("patches");
   const size = [t, Math.round(box.height * scale), Math.round(box.width * scale)].join();
   if (!made.has(size)) {
     const key = (row, column) => before + (t * y + row) * x + column;
     const sees = (row, column) => weights.sees(layer, head, query, key(row, column));
-    const share = (row, column) => (sees(row, column) ? weights.at(layer, head, query, key(row, column)) / spec.high : NaN);
+    const share = (row, column) => (sees(row, column) ? weights.at(layer, head, query, key(row, column)) / top : NaN);
     made.set(size, raster(y, x, share, colours, box.height * scale, box.width * scale));
   }
   return made.get(size);
@@ -126,12 +133,14 @@ function drawOverlay(ctx, box, data, state, t, picture, scale, ink) {
   ctx.globalAlpha = 1;
 }
 
-function drawFront(ctx, { front }, { spec, weights, colours }, { layer, head, query }, ink) {
+function drawFront(ctx, { front }, data, state, ink) {
+  const { weights, colours } = data;
+  const { layer, head, query } = state;
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   front.cells.forEach((cell, key) => {
     if (weights.sees(layer, head, query, key)) {
-      ctx.fillStyle = colours.css(weights.at(layer, head, query, key) / spec.high);
+      ctx.fillStyle = colours.css(weights.at(layer, head, query, key) / topOf(data, state));
       ctx.fillRect(cell.x, cell.y, cell.width, cell.height);
     } else hatch(ctx, cell, ink);
     ctx.fillStyle = ink.text;
@@ -160,6 +169,18 @@ function queryControl({ axes, queryNames }) {
   return [{ name: "query", label: axes.query, range: { min: 0, max: queryNames.length - 1, step: 1 } }];
 }
 
+// A gate's values are compared with 1, so there the colours are the same for all.
+const scaleControl = ({ kind }) =>
+  kind === "gate" ? [] : [{ name: "scale", label: "colours up to", choices: ["this query's largest", "the largest of all"] }];
+
+// A weight says little without what it would be if the query looked everywhere alike.
+function sayPlace(data, state) {
+  const { layer, head, query } = state;
+  if (data.spec.kind === "gate") return sayWeight(data, state);
+  const seen = data.weights.strongest(layer, head, query).length;
+  return `${sayWeight(data, state)} Evenly spread it would be ${number(1 / seen)} each.`;
+}
+
 const opacityControl = { name: "opacity", label: "opacity", range: { min: 0, max: 1, step: 0.05 } };
 
 const overlay = {
@@ -177,7 +198,7 @@ const overlay = {
     drawFront(ctx, layout, data, state, ink);
     drawOverlay(ctx, box, data, state, 0, overlay.picture(data, state), scale, ink);
     const bar = { x: box.x + box.width + 14, y: box.y + 6, height: Math.max(48, Math.min(box.height - 12, 160)) };
-    colourBar(ctx, bar, data.colours, 0, data.spec.high, ink);
+    colourBar(ctx, bar, data.colours, 0, topOf(data, state), ink);
     const asking = keyOf(data.spec, state.query);
     if (asking !== null) dashed(ctx, overlay.where(layout, data, { key: asking }));
     outline(ctx, overlay.where(layout, data, state), ink);
@@ -195,11 +216,11 @@ const overlay = {
 
   act: ({ spec }, { key }) => askFrom(spec, key),
   move: (pressed, { spec }, { key }) => stepPlace(pressed, key, spec.keyGrid, 0),
-  controls: ({ spec, pictures }) => [...queryControl(spec), ...(pictures.length ? [opacityControl] : [])],
+  controls: ({ spec, pictures }) => [...queryControl(spec), ...(pictures.length ? [opacityControl] : []), ...scaleControl(spec)],
 
   where({ box, front }, { spec: { keyGrid } }, { key }) {
     return key < keyGrid.before ? front.cells[key] : placeBox(box, keyGrid, key - keyGrid.before);
   },
 
-  says: sayWeight,
+  says: sayPlace,
 };

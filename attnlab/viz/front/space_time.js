@@ -42,11 +42,11 @@ const spaceTime = {
 
   draw(ctx, layout, data, state, ink) {
     const { box, scale } = layout;
-    const { spec, pictures } = data;
+    const { pictures } = data;
     drawFront(ctx, layout, data, state, ink);
     drawOverlay(ctx, box, data, state, state.frame, pictures[state.frame], scale, ink);
     const bar = { x: box.x + box.width + 14, y: box.y + 6, height: Math.max(48, Math.min(box.height - 12, 160)) };
-    colourBar(ctx, bar, data.colours, 0, spec.high, ink);
+    colourBar(ctx, bar, data.colours, 0, topOf(data, state), ink);
     spaceTime.strip(ctx, layout, data, state, ink);
     spaceTime.marks(ctx, layout, data, state, ink);
   },
@@ -133,7 +133,7 @@ const spaceTime = {
       { name: "play", button: label, press: spaceTime.press },
       { name: "frame", label: "frame", range: { min: 0, max: t - 1, step: 1 } },
     ];
-    return [...(t > 1 ? time : []), ...queryControl(spec), ...(pictures.length ? [opacityControl] : [])];
+    return [...(t > 1 ? time : []), ...queryControl(spec), ...(pictures.length ? [opacityControl] : []), ...scaleControl(spec)];
   },
 
   where({ box, front }, { spec: { keyGrid } }, { key }) {
@@ -146,6 +146,6 @@ const spaceTime = {
     const shares = frameShares(data, state);
     const most = shares.indexOf(Math.max(...shares));
     const frames = `Frame t${state.frame}: ${data.spec.shareName} ${number(shares[state.frame])}; most in t${most}, ${number(shares[most])}.`;
-    return `${frames} ${sayWeight(data, state)}`;
+    return `${frames} ${sayPlace(data, state)}`;
   },
 };

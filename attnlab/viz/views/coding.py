@@ -8,6 +8,7 @@ them, is front/bytes.js.
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,6 +46,14 @@ def encode(weights: np.ndarray) -> Coded:
 def decode(codes: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """What the page reads: (code / 255)^2 of the row's largest weight."""
     return np.square(codes.astype(np.float32) / 255) * largest
+
+
+def at_most(error: float) -> str:
+    """One digit that is never below the error, so that "at most" is true."""
+    if error == 0:
+        return "0"
+    digit = 10.0 ** math.floor(math.log10(error))
+    return f"{math.ceil(error / digit) * digit:.1g}"
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:

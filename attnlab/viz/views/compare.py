@@ -12,9 +12,9 @@ import numpy as np
 from attnlab.viz import analysis
 from attnlab.viz.record import AttentionRecord
 from attnlab.viz.validation import AXES
-from attnlab.viz.views.coding import encode
+from attnlab.viz.views.coding import at_most, encode
 from attnlab.viz.views.part import cut, left_out, part_that_fits, within
-from attnlab.viz.views.signed import at_most, encode_signed
+from attnlab.viz.views.signed import encode_signed
 from attnlab.viz.views.tables import draw_table, table_size
 from attnlab.viz.views.view import View, axes_of, checked_start, highest, view_of
 
@@ -36,7 +36,9 @@ def compare(
     what the two are called. layer, head: what is chosen first; without them, where the difference is largest. Where
     the two have different labels, both are shown, as "a | b".
 
-    Raises ValueError for records of different shapes, a gate beside attention, and other than two different names.
+    Where all heads are too many for one output, the chosen layer or head is sent and the note says so. Raises
+    ValueError for records of different shapes, a gate beside attention, names that are not two different ones, and a
+    head of more than about 890 x 890 weights.
     """
     names = tuple(map(str, names))
     _check(first, second, names)
@@ -55,6 +57,7 @@ def compare(
     }  # fmt: skip
     if pair.second.mask is not None:
         arrays["secondMask"] = pair.second.mask.astype(np.uint8)
+    note = f"The difference is kept in 16 bits, at most {at_most(signed.error)} off. {left_out(first, part)}".strip()
     return view_of(
         "compare", pair.first, lambda _: _picture(pair, chosen, title), title, alt or f"{title}. {pair.told}",
         {axis: None if place is None else chosen[axis] for axis, place in asked.items()},
@@ -63,7 +66,7 @@ def compare(
             "secondMaskShape": None if pair.second.mask is None else list(pair.second.mask.shape),
         },
         extra_start=chosen, arrays=arrays, table=pair.table(),
-        more_note=f"The difference is kept in 16 bits, at most {at_most(signed.error)} off. {left_out(first, part)}".strip(),
+        more_note=note,
     )  # fmt: skip
 
 

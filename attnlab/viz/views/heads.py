@@ -36,7 +36,8 @@ def heads(
         ax.set_yticks([(i + 0.5) * tall for i in range(rows)], range(rows))
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-        ax.set(xlabel="head", ylabel="layer", title=view.title)
+        ax.set(xlabel="head", ylabel="layer")
+        ax.set_title(view.title, parse_math=False)
         figure.colorbar(image, ax=ax, label="weight", shrink=0.9)
         return figure
 

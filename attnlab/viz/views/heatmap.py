@@ -31,7 +31,8 @@ def heatmap(
         figure, ax = plt.subplots(figsize=table_size(shown))
         image = draw_table(ax, shown, chosen["layer"], chosen["head"], highest(shown))
         names = axes_of(shown)
-        ax.set(xlabel=names["key"], ylabel=names["query"], title=view.title)
+        ax.set(xlabel=names["key"], ylabel=names["query"])
+        ax.set_title(view.title, parse_math=False)
         figure.colorbar(image, ax=ax, label="gate" if shown.kind == "gate" else "weight", shrink=0.85)
         return figure
 

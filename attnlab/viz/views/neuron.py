@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from attnlab.viz.record import AttentionRecord
+from attnlab.viz.views.coding import at_most
 from attnlab.viz.views.part import cut, left_out, part_that_fits, within
-from attnlab.viz.views.signed import at_most, encode_signed
+from attnlab.viz.views.signed import encode_signed
 from attnlab.viz.views.view import View, checked_start, described, view_of
 
 KEYS_HELP = (
@@ -35,7 +36,9 @@ def neuron(
     layer, head, query, key: what is chosen first; without them, where the strongest link is. The sentence below
     follows the sum to the weight: times the scale, then the softmax over all keys that may be seen.
 
-    Raises ValueError for a record without the vectors of queries and keys.
+    Vectors are sent in 16 bits; where all heads are too many for one output, the chosen layer or head is sent and the
+    note says so. Raises ValueError for a record without the vectors of queries and keys, and for a head that is too
+    large by itself (about 1660 tokens of width 64).
     """
     _check(record)
     start = {"layer": layer, "head": head, "query": query, "key": key}

@@ -28,17 +28,19 @@ def overlay(
     layer: int | None = None,
     head: int | None = None,
     opacity: float = 0.6,
+    same_scale: bool = False,
     title: str = "",
     alt: str = "",
 ) -> View:
-    """Where in a picture one query looks: its weights as patches over the picture, none smoothed, none rescaled.
+    """Where in a picture one query looks: its weights as patches over the picture, none smoothed.
 
-    record: its keys lie on a grid of one frame (`key_grid`); tokens before the grid stand above the picture. Colours
-    mean the same for every query, head and picture of the record. Where queries lie on the same grid, a click on a
-    patch asks from there; others are chosen by name.
+    record: its keys lie on a grid of one frame (`key_grid`); tokens before the grid stand above the picture. Where
+        queries lie on the same grid, a click on a patch asks from there; others are chosen by name.
     image: (y, x) or (y, x, 3), uint8 or floats from 0 to 1, of any size: the grid is stretched over all of it, so
     crop it as the model did. For a gate over several inputs, a list with one for each. None: the weights alone.
     query: index or name; layer, head: index; all three: what is asked first, else the strongest link.
+    same_scale: colours go up to the largest weight of the record, so that queries, heads and records can be compared;
+        otherwise up to the largest of the query that asks, which the colour bar shows. It can be changed in the figure.
     opacity: of the weights over the picture, 0 to 1; at 1 colours are exactly those of the scale.
 
     Raises ValueError for a record without a grid or with several frames, and for a picture that is none.
@@ -49,7 +51,9 @@ def overlay(
     images = _images(record, image)
     start = {"layer": layer, "head": head, "query": query_index(record, query)}
     shown, start, missing = kept_whole(record, start)
+    high = highest(record)  # of all of it, also where only a part is shown
     at = checked_start(shown, start)
+    top = high if same_scale or record.kind == "gate" else float(row(shown.weights, at).max()) or 1.0
 
     def picture(shown: AttentionRecord) -> Any:
         import matplotlib.pyplot as plt
@@ -60,9 +64,9 @@ def overlay(
         size = max(2.4, wide * scale) + 1.4, max(1.0, tall * scale) + (1.2 if grid.before else 0.5)
         figure, ax = plt.subplots(figsize=size, layout="constrained")
         weights = np.ma.masked_array(row(shown.weights, at), ~row(shown.visible, at))
-        drawn = draw_places(ax, weights[len(grid.before) :].reshape(grid.y, grid.x), under, opacity, highest(shown))
+        drawn = draw_places(ax, weights[len(grid.before) :].reshape(grid.y, grid.x), under, opacity, top)
         mark_query(ax, shown, at, tall, wide)
-        draw_front(ax, weights[: len(grid.before)], grid.before, highest(shown))
+        draw_front(ax, weights[: len(grid.before)], grid.before, top)
         figure.suptitle(textwrap.fill(view.title, 60), parse_math=False)
         scale_beside(ax, drawn, shown)
         return figure
@@ -75,8 +79,8 @@ def overlay(
         title,
         alt or f"{title}. {in_words(shown, at)} {record.describe()}",
         start,
-        extra={"pictures": [data_uri(one) for one in images]},
-        extra_start={"opacity": checked_opacity(opacity)},
+        extra={"pictures": [data_uri(one) for one in images], "high": high},
+        extra_start={"opacity": checked_opacity(opacity), "scale": int(same_scale or record.kind == "gate")},
         keys_help=KEYS_HELP.format(ask=ASK if can_ask(shown) else ""),
         table=shown.select(**{axis: at[axis] for axis in ("layer", "head", "query")}).to_table(),
         more_note=missing,

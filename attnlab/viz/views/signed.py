@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,11 +29,3 @@ def encode_signed(numbers: np.ndarray, axis: int | None = None) -> Signed:
     steps = (np.where(largest > 0, largest, 1) / LARGEST).astype(np.float32)
     codes = np.clip(np.rint(numbers / steps), -LARGEST, LARGEST).astype(np.int16)
     return Signed(codes, steps, float(np.abs(codes.astype(np.float32) * steps - numbers).max()))
-
-
-def at_most(error: float) -> str:
-    """One digit that is never below the error, so that "at most" is true."""
-    if error == 0:
-        return "0"
-    digit = 10.0 ** math.floor(math.log10(error))
-    return f"{math.ceil(error / digit) * digit:.1g}"

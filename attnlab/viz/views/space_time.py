@@ -46,6 +46,7 @@ def space_time(
     layer: int | None = None,
     head: int | None = None,
     opacity: float = 0.6,
+    same_scale: bool = False,
     title: str = "",
     alt: str = "",
 ) -> View:
@@ -56,6 +57,7 @@ def space_time(
     frames: (t, y, x, 3) or (t, y, x), uint8 or floats from 0 to 1. There may be n times as many as the grid has
     moments, where a token spans n frames: then the middle one of each n is shown. None: the weights alone.
     query: index or name; layer, head: index; all three: what is asked first, else the strongest link.
+    same_scale: colours go up to the largest weight of the record, not only of the query that asks.
 
     Nothing moves before "play" is pressed, it stops at the last frame, and where the system asks for less motion the
     button goes one frame on. Raises ValueError for a record without a grid and for frames that do not fit it.
@@ -65,13 +67,15 @@ def space_time(
     start = {"layer": layer, "head": head, "query": query_index(record, query)}
     shown, start, missing = kept_whole(record, start)
     at = checked_start(shown, start)
+    high = highest(record)  # of all of it, also where only a part is shown
+    top = high if same_scale or record.kind == "gate" else float(row(shown.weights, at).max()) or 1.0
     shares = per_frame(shown, grid)
     share_name = "mean gate" if record.kind == "gate" else "share of weight"
     best = int(row(shares, at).argmax())
     first = (at["key"] - len(grid.before)) // (grid.y * grid.x) if at["key"] >= len(grid.before) else best
 
     def picture(shown: AttentionRecord) -> Any:
-        return _film_strip(shown, clip, at, first, opacity, shares, share_name, view.title)
+        return _film_strip(shown, clip, at, first, opacity, top, shares, share_name, view.title)
 
     title = title or _finding(shown, at, row(shares, at))
     words = f"Frame t{best} has the largest {share_name}, {row(shares, at)[best]:.2f}, of {grid.t} frames."
@@ -84,10 +88,16 @@ def space_time(
         start,
         extra={
             "pictures": [data_uri(one, LONGEST) for one in clip],
+            "high": high,
             "highShare": float(shares.max()) or 1.0,
             "shareName": share_name,
         },
-        extra_start={"opacity": checked_opacity(opacity), "frame": first, "playing": 0},
+        extra_start={
+            "opacity": checked_opacity(opacity),
+            "scale": int(same_scale or record.kind == "gate"),
+            "frame": first,
+            "playing": 0,
+        },
         arrays={"shares": shares},
         keys_help=KEYS_HELP.format(ask=ASK if can_ask(shown) else ""),
         table=_table(shown, grid, at, shares, share_name),
@@ -155,6 +165,7 @@ def _film_strip(
     at: dict[str, int],
     first: int,
     opacity: float,
+    high: float,
     shares: np.ndarray,
     share_name: str,
     title: str,
@@ -162,7 +173,7 @@ def _film_strip(
     """One frame large above, all frames below, each with its bar."""
     import matplotlib.pyplot as plt
 
-    grid, high = record.key_grid, highest(record)
+    grid = record.key_grid
     weights = np.ma.masked_array(row(record.weights, at), ~row(record.visible, at))
     places = weights[len(grid.before) :].reshape(grid.t, grid.y, grid.x)
     tall, wide = clip[0].shape[:2] if clip else (grid.y, grid.x)

@@ -27,12 +27,11 @@ def draw_table(ax: Any, record: AttentionRecord, layer: int, head: int, high: fl
 def _name(ax: Any, axis: str, names: tuple[str, ...]) -> None:
     step = -(-len(names) // MOST_NAMES)
     places = range(0, len(names), step)
-    # A dollar sign in a token is no formula.
-    texts = [names[i].replace("$", r"\$")[:24] for i in places]
+    texts = [names[i][:24] for i in places]
     if axis == "x":
-        ax.set_xticks(places, texts, rotation=90)
+        ax.set_xticks(places, texts, rotation=90, parse_math=False)
     else:
-        ax.set_yticks(places, texts)
+        ax.set_yticks(places, texts, parse_math=False)
 
 
 def table_size(record: AttentionRecord) -> tuple[float, float]:

@@ -187,7 +187,7 @@ def highest(record: AttentionRecord) -> float:
 
 def note(error: float, pooled: int) -> str:
     """What the figure leaves out, said below it."""
-    told = f"Weights are kept in 8 bits each: at most {error:.2g} off."
+    told = f"Weights are kept in 8 bits each: at most {coding.at_most(error)} off."
     if pooled > 1:
         told = (
             f"Too many weights for one output: each cell shows the largest of {pooled} x {pooled}. "
