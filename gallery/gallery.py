@@ -16,7 +16,7 @@ from transformers.utils import logging
 from attnlab.capture import capture
 from attnlab.data import load_clip, load_digits, minilm_folder
 from attnlab.reference.attention import attention
-from attnlab.viz import AttentionRecord, Grid, compare, gate, heads, heatmap, links, neuron, overlay, space_time
+from attnlab.viz import AttentionRecord, Grid, compare, explore, gate, heads, heatmap, links, neuron, overlay, space_time
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -75,6 +75,22 @@ layer, head = divmod(int(change.abs().amax(dim=-1).argmax()), change.shape[1])
 
 # %% view="compare"
 compare(tired, wide, names=("tired", "wide"), layer=layer, head=head)
+
+# %% [markdown]
+# ### A playground
+#
+# `explore` puts Python behind a figure: edit the sentence, flatten or sharpen its attention, hide what comes later. These
+# controls need a running kernel; without one the figure below them still answers.
+
+# %% view="explore"
+def played(sentence, temperature, hide):
+    record = read(sentence).select(layer=0).at_temperature(temperature)
+    if hide == "what comes later":
+        record = record.masked(torch.ones(record.shape[2:]).tril() > 0)
+    return heatmap(record, title=f"Layer 0 at temperature {temperature:.2g}, hidden: {hide}")
+
+
+explore(played, sentence="The dogs ran and the cat was tired.", temperature=(0.2, 5.0, 1.0), hide=["nothing", "what comes later"])
 
 # %% [markdown]
 # ## Pictures and clips

@@ -20,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from attnlab.capture import capture
 from attnlab.checks.self_attention import check
 from attnlab.data import CLIP_SECONDS, load_clip, load_sentence_pairs, minilm_folder
-from attnlab.viz import curves, explore, figure, matrix
+from attnlab.viz import AttentionRecord, compare, curves, explore, figure, heads, heatmap, matrix
 
 torch.set_num_threads(1)  # small tensors: one thread is fastest, and steady
 torch.manual_seed(5)
@@ -311,14 +312,9 @@ my_attention = check.attention.carry_on(attention)
 def attend_to_frames(sharpness, mask):
     seen = {"everything": None, "the past only": torch.ones(16, 16).tril().bool()}[mask]
     query = frames * sharpness * frames.shape[-1] ** 0.5  # undoes the scale: vectors of length 1
-    weights = my_attention(query[None], frames[None], clip[None], seen)[1][0]
-    finding = {f"Each frame looks at its own pose, seeing {mask}": weights}
-    pic = matrix(finding, "frame (key)", "frame (query)", "weight")
-    own = weights.diagonal().mean().item()
-    return figure(pic, alt=f"Attention of 16 frames at sharpness {sharpness:.2g}, seeing {mask}: blocks "
-                  f"along the diagonal; a frame keeps {own:.2f} of its attention for itself on average.",
-                  table={"frame": range(16), "looks most at": weights.argmax(-1),
-                         "weight": weights.amax(-1)})
+    weights = my_attention(query[None], frames[None], clip[None], seen)[1]
+    record = AttentionRecord(weights, query_labels=range(16), mask=seen)
+    return heatmap(record, title=f"Each frame looks at its own pose, seeing {mask}")
 
 
 explore(attend_to_frames, sharpness=(1.0, 50.0, 6.0), mask=["everything", "the past only"])
@@ -518,9 +514,6 @@ def embed(sentences):
     return F.normalize(mean, dim=-1)
 
 
-
-
-# %% role="experiment"
 sentences = load_sentence_pairs()  # 8 pairs that mean about the same, in other words
 print(sentences[:2])
 original = embed(sentences)
@@ -529,38 +522,39 @@ difference = (embed(sentences) - original).abs().max()
 print(f"largest difference between its vectors with its own attention and with yours: {difference:.1e}")
 
 # %% [markdown]
-# Which of its heads did what? We draw the weights that your function computed, for a sentence in which "it" stands for
-# something. Choose layer and head.
+# Which of its heads did what? `capture` watches the model run and keeps all the weights that your function computed, here
+# for a sentence in which "it" stands for something. Click a small table, or Tab to the figure and use the arrow keys, comma
+# and full stop.
 
 # %% role="experiment"
 batch = tokenizer("The cat was tired because it had run from the dogs all day.", return_tensors="pt")
-words = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
-maps = torch.stack(minilm(**batch, output_attentions=True).attentions)[:, 0].detach()  # (layer, h, q, k)
-my_layer = check.SelfAttention1d.carry_on(SelfAttention1d)(384, 32)  # untrained, on the same tokens
-untrained = my_layer(minilm.embeddings(batch["input_ids"]))[1][0].detach()
-previous = maps.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)  # by layer and head
-layer, head = divmod(int(previous.argmax()), 12)
-print(f"layer {layer}, head {head} puts {previous.max():.2f} of its weight on the token before")
+record = capture(minilm, **batch).record(labels=tokenizer)
+print(record)
+before = torch.tensor(record.weights).diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
+layer, head = divmod(int(before.argmax()), 12)
+print(f"layer {layer}, head {head} puts {before.max():.2f} of its weight on the token before")
 
 # %% role="interactive"
-def beside_yours(layer, head):
-    theirs = maps[layer, head]
-    panels = {"your layer, untrained": untrained, f"MiniLM, layer {layer}, head {head}": theirs}
-    pic = matrix(panels, "token (key)", "token (query)", "weight", words=words)
-    pic.suptitle("Training adds where to look")
-    return figure(pic, alt="Two tables of weights over one sentence. Your untrained layer weighs all tokens "
-                  f"about alike; MiniLM's layer {layer}, head {head} has a largest weight of {theirs.max():.2f}.",
-                  table={"token": words, "looks most at": [words[j] for j in theirs.argmax(-1)],
-                         "weight": theirs.amax(-1)})
+heads(record, layer=layer, head=head, title=f"Layer {layer}, head {head} looks at the token before; others do not")
 
-
-layers, heads = sorted(range(6), key=lambda n: n != layer), sorted(range(12), key=lambda n: n != head)
-explore(beside_yours, layer=layers, head=heads)
+# %% role="figure"
+it, cat = record.query_names.index("it"), record.key_names.index("cat")
+to_cat = torch.tensor(record.weights)[..., cat]  # (layer, head, query)
+others = to_cat[..., torch.arange(len(record.query_names)) != it].mean(dim=-1)
+for difference in (to_cat[..., it], to_cat[..., it] - others):  # first without a control, then with one
+    layer, head = divmod(int(difference.argmax()), 12)
+    print(f'{layer}.{head}: "it" looks at "cat" with {to_cat[layer, head, it]:.2f}, the others with {others[layer, head]:.2f}')
+my_layer = check.SelfAttention1d.carry_on(SelfAttention1d)(384, 32)
+untrained = AttentionRecord(my_layer(minilm.embeddings(batch["input_ids"]))[1], query_labels=record.query_names)
+theirs, names = record.select(layer=layer, head=head), ("yours, untrained", f"MiniLM {layer}.{head}")
+compare(untrained, theirs, names=names, title=f'Training adds where to look: in head {layer}.{head} "it" finds "cat"')
 
 # %% [markdown]
 # Look through a few. One head of the first layer looks at the token before; in the middle layers many rest on `[CLS]` and
-# `[SEP]`, where there is nothing to say. Then find a head whose row of "it" has most of its weight on "cat": there are a few
-# in the later layers.
+# `[SEP]`, where there is nothing to say.
+#
+# **Always look for a control.** The head in which "it" looks hardest at "cat" says nothing about "it": there, *every* word
+# looks at "cat". Only where the others do not has "it" found something of its own.
 #
 # Now the other way round: the mistakes. We put wrong attention into the trained model and ask each of 16 sentences for
 # its nearest neighbour. How often is it the partner?
