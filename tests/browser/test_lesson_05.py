@@ -64,6 +64,28 @@ def test_controls_work_from_the_keyboard_and_quiz_answers(open_lesson, picture):
     assert lesson.complaints == []
 
 
+def test_the_views_are_alive_and_answer(open_lesson, picture):
+    lesson = open_lesson("05_self_attention")
+    lesson.run_all()
+    frames = lesson.cell("explore(attend_to_frames")
+    title = frames.locator(".al-stage:visible .al-title")
+    expect(title).to_contain_text("seeing everything")
+    frames.locator(".widget-dropdown select").select_option("the past only")
+    expect(title).to_contain_text("seeing the past only")
+    picture(frames, "05-7-frames")
+
+    minilm = lesson.cell("heads(record, layer=layer")
+    minilm.locator("canvas").focus()
+    lesson.page.keyboard.press(".")
+    expect(minilm.locator(".al-says")).to_contain_text("head 3")
+    picture(minilm, "05-8-heads")
+
+    control = lesson.cell("compare(untrained, theirs")
+    expect(control.locator(".al-says")).to_contain_text("difference")
+    picture(control, "05-9-compare")
+    assert lesson.complaints == []
+
+
 def test_the_panel_is_readable_in_the_dark_theme(open_lesson, picture):
     lesson = open_lesson("05_self_attention")
     lesson.menu("Settings", "Theme", "JupyterLab Dark")

@@ -6,6 +6,7 @@ import zlib
 import numpy as np
 
 from attnlab.viz import View
+from attnlab.viz.views.coding import decode
 
 
 def sent(view: View) -> dict[str, np.ndarray]:
@@ -16,6 +17,12 @@ def sent(view: View) -> dict[str, np.ndarray]:
         arrays[told["name"]], at = array, at + array.nbytes
     assert at == len(block)
     return arrays
+
+
+def weights_of(view: View) -> np.ndarray:
+    """The weights (layer, head, query, key) as the page reads them."""
+    arrays, shape = sent(view), view.spec["shape"]
+    return decode(arrays["codes"].reshape(shape), arrays["largest"].reshape(*shape[:3], 1))
 
 
 def ink(view: View) -> float:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from attnlab.viz import AttentionRecord, compare
+from attnlab.viz.views.coding import decode
 from attnlab.viz.views.compare import diverging
 from tests.viz.records import CAUSAL, WORDS, random_record, random_weights
 from tests.viz.sent import ink, sent
@@ -14,8 +15,7 @@ SECOND = AttentionRecord(random_weights(2, 3, 5, 5, seed=1), query_labels=WORDS)
 
 def second_weights(view) -> np.ndarray:
     arrays, shape = sent(view), view.spec["shape"]
-    codes = arrays["secondCodes"].reshape(shape).astype(float)
-    return (codes / 255) ** 2 * arrays["secondLargest"].reshape(shape[:3])[..., None]
+    return decode(arrays["secondCodes"].reshape(shape), arrays["secondLargest"].reshape(*shape[:3], 1))
 
 
 def differences(view) -> np.ndarray:

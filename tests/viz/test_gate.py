@@ -7,7 +7,7 @@ from attnlab.data import load_clip, load_digits
 from attnlab.viz import AttentionRecord, gate
 from attnlab.viz.views.gate import pooled
 from tests.viz.records import random_weights
-from tests.viz.spec_of import arrays_of, weights_of
+from tests.viz.sent import sent, weights_of
 from tests.viz.test_space_time import shades
 
 VALUES = np.random.default_rng(0).uniform(size=(2, 5, 64)).astype(np.float32)
@@ -18,7 +18,7 @@ def test_it_is_a_view_whose_values_and_means_come_back():
     view = gate(RECORD)
     assert view.spec["view"] == "gate" and view.spec["high"] == 1
     assert np.abs(weights_of(view)[:, 0] - VALUES).max() < 0.005
-    assert np.allclose(arrays_of(view)["means"].reshape(2, 64), VALUES.mean(axis=1), atol=1e-6)
+    assert np.allclose(sent(view)["means"].reshape(2, 64), VALUES.mean(axis=1), atol=1e-6)
 
 
 def test_the_axis_reaches_beyond_one_where_a_value_does():
@@ -28,7 +28,7 @@ def test_the_axis_reaches_beyond_one_where_a_value_does():
 @pytest.mark.parametrize("sort", [False, True])
 def test_the_order_by_mean_goes_along_and_is_used_only_when_asked_for(sort):
     view = gate(RECORD, sort=sort)
-    order = arrays_of(view)["order"].astype(int).reshape(2, 64)
+    order = sent(view)["order"].astype(int).reshape(2, 64)
     for layer in range(2):
         assert sorted(order[layer]) == list(range(64))
         assert (np.diff(VALUES.mean(axis=1)[layer][order[layer]]) <= 0).all()
@@ -36,7 +36,7 @@ def test_the_order_by_mean_goes_along_and_is_used_only_when_asked_for(sort):
 
 
 def test_equal_means_keep_their_order():
-    assert arrays_of(gate(AttentionRecord.gate(np.full(9, 0.5))))["order"].tolist() == list(range(9))
+    assert sent(gate(AttentionRecord.gate(np.full(9, 0.5))))["order"].tolist() == list(range(9))
 
 
 def test_it_starts_where_it_is_told_also_by_name():

@@ -7,7 +7,7 @@ from attnlab.data import load_clip, load_digits
 from attnlab.viz import AttentionRecord, Grid, View, overlay
 from attnlab.viz.views.overlay import draw_places, kept_whole
 from tests.viz.records import random_weights
-from tests.viz.spec_of import weights_of
+from tests.viz.sent import weights_of
 
 VIT = AttentionRecord(random_weights(2, 3, 197, 197), query_grid=Grid(14, 14, before=("[CLS]",)))
 WORDS = AttentionRecord(

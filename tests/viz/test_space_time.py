@@ -9,7 +9,7 @@ from PIL import Image
 from attnlab.data import load_clip
 from attnlab.viz import AttentionRecord, Grid, View, space_time
 from tests.viz.records import random_weights
-from tests.viz.spec_of import arrays_of, weights_of
+from tests.viz.sent import sent, weights_of
 
 CLIP = load_clip()
 GRID = Grid(y=3, x=4, t=16, before=("[CLS]",))
@@ -31,7 +31,7 @@ def test_it_is_a_view_with_a_picture_for_each_frame():
 
 def test_shares_of_frames_and_of_the_token_in_front_add_up_to_one():
     view = space_time(RECORD, CLIP)
-    shares = arrays_of(view)["shares"].reshape(1, 2, 193, 16)
+    shares = sent(view)["shares"].reshape(1, 2, 193, 16)
     assert np.allclose(shares.sum(axis=-1) + RECORD.weights[..., 0], 1, atol=1e-5)
     assert shares[0, 1, 50, 3] == pytest.approx(RECORD.weights[0, 1, 50, 1 + 3 * 12 : 1 + 4 * 12].sum(), abs=1e-6)
     assert view.spec["highShare"] == pytest.approx(shares.max())
@@ -40,7 +40,7 @@ def test_shares_of_frames_and_of_the_token_in_front_add_up_to_one():
 def test_of_a_gate_the_bars_show_the_mean():
     values = np.random.default_rng(0).uniform(size=(4, 2, 3))
     view = space_time(AttentionRecord.gate(values, over="space-time"))
-    assert np.allclose(arrays_of(view)["shares"], values.mean(axis=(1, 2)), atol=1e-6)
+    assert np.allclose(sent(view)["shares"], values.mean(axis=(1, 2)), atol=1e-6)
     assert view.spec["shareName"] == "mean gate" and "opens widest in frame" in view.title
 
 

@@ -7,7 +7,7 @@ async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-const TYPES = { uint8: Uint8Array, int16: Int16Array, float32: Float32Array };
+const TYPES = { uint8: Uint8Array, uint16: Uint16Array, int16: Int16Array, float32: Float32Array };
 
 // One deflated block holds all arrays, one after the other, as `spec.arrays` lists them.
 async function unpack(spec, deflated) {
@@ -22,11 +22,12 @@ async function unpack(spec, deflated) {
   return arrays;
 }
 
-// Weights (layer, head, query, key) in one byte each: the square root of the share of the row's largest weight, so
+// Weights (layer, head, query, key) in one or two bytes each: the square root of the share of the row's largest weight, so
 // that small ones keep their digits. `mask` may have length one along any axis; without it everything may be seen.
 class Weights {
   constructor(shape, codes, largest, mask, maskShape) {
     Object.assign(this, { shape, codes, largest, mask, maskShape });
+    this.levels = 256 ** codes.BYTES_PER_ELEMENT - 1;
   }
 
   row(layer, head, query) {
@@ -36,7 +37,7 @@ class Weights {
 
   at(layer, head, query, key) {
     const row = this.row(layer, head, query);
-    const share = this.codes[row * this.shape[3] + key] / 255;
+    const share = this.codes[row * this.shape[3] + key] / this.levels;
     return share * share * this.largest[row];
   }
 

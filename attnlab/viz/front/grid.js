@@ -17,10 +17,10 @@ function cut(ctx, name, width) {
 function tableLayout(ctx, { width, rows, columns, rowNames, columnNames, bar = true, biggest = 30 }) {
   const left = nameWidth(ctx, rowNames) + 26;
   const below = nameWidth(ctx, columnNames) + 28;
-  const right = bar ? 62 : 8;
+  const right = bar ? 72 : 8; // the bar's numbers included
   const cell = Math.max(0.2, Math.min(biggest, (width - left - right) / columns, 560 / rows));
-  const box = { x: left, y: 6, width: cell * columns, height: cell * rows };
-  return { box, cell, below, height: box.height + below + 6, right: box.x + box.width + right };
+  const box = { x: left, y: 9, width: cell * columns, height: cell * rows };
+  return { box, cell, below, height: box.height + below + 9, right: box.x + box.width + right };
 }
 
 function drawNames(ctx, layout, rowNames, columnNames, axes, ink) {

@@ -179,7 +179,7 @@ class Stage {
   }
 
   draw() {
-    const width = Math.min(this.root.clientWidth, 900);
+    const width = Math.min(this.root.clientWidth - 8, 900); // without the padding
     if (!width) return; // not on the page, or folded away; the resize observer calls again
     const ink = inkOf(this.root);
     this.data.colours = new Colours(this.data.arrays.colours, this.state.root === 1);

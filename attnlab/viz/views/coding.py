@@ -1,7 +1,7 @@
 """Weights as bytes: small enough for a notebook, and no small weight vanishes.
 
-One byte a weight: the square root of its share of the largest weight in its row, and one number a row for that
-largest. Linear bytes would turn most of the small weights of a long sequence into zero. The other half, which reads
+One byte a weight, two where there are few: the square root of its share of the largest weight in its row, and one
+number a row for that largest. Linear bytes would turn most of the small weights of a long sequence into zero. The other half, which reads
 them, is front/bytes.js.
 """
 
@@ -20,14 +20,15 @@ from attnlab.viz.record import AttentionRecord
 
 SOFT_LIMIT = 1_000_000  # bytes of one output; beyond it the figure says how to make it smaller
 HARD_LIMIT = 4_000_000  # beyond it there is no figure
+FEW_WEIGHTS = 40_000  # up to here two bytes each are no burden, and what is read agrees in every digit that is shown
 MOST_WEIGHTS = 3_200_000  # one byte each, and base64 makes four of three: this many fit below the hard limit
 
-TYPES = ("uint8", "int16", "float32")
+TYPES = ("uint8", "uint16", "int16", "float32")
 
 
 @dataclass(frozen=True)
 class Coded:
-    """Codes (layer, head, query, key) of uint8, the largest weight of each row, and how far off reading them can be."""
+    """Codes (layer, head, query, key), the largest weight of each row, and how far off reading them can be."""
 
     codes: np.ndarray
     largest: np.ndarray
@@ -38,14 +39,15 @@ def encode(weights: np.ndarray) -> Coded:
     """A weight above zero gets a code above zero, however small it is."""
     largest = weights.max(axis=-1, keepdims=True)
     share = np.divide(weights, largest, out=np.zeros_like(weights), where=largest > 0)
-    codes = np.maximum(np.rint(255 * np.sqrt(share)), share > 0).astype(np.uint8)
+    kind = np.uint16 if weights.size <= FEW_WEIGHTS else np.uint8
+    codes = np.maximum(np.rint(np.iinfo(kind).max * np.sqrt(share)), share > 0).astype(kind)
     error = np.abs(decode(codes, largest) - weights).max()
     return Coded(codes, largest[..., 0].astype(np.float32), float(error))
 
 
 def decode(codes: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """What the page reads: (code / 255)^2 of the row's largest weight."""
-    return np.square(codes.astype(np.float32) / 255) * largest
+    """What the page reads: (code / largest code)^2 of the row's largest weight."""
+    return np.square(codes.astype(np.float32) / np.iinfo(codes.dtype).max) * largest
 
 
 def at_most(error: float) -> str:

@@ -135,7 +135,7 @@ def view_of(
         "maskShape": None if mask is None else list(mask.shape),
         "start": {**checked_start(shown, start), "root": 0, **(extra_start or {})},
         "asked": {name: place for name, place in start.items() if place is not None},
-        "note": " ".join(filter(None, [more_note, note(coded.error, pooled)])),
+        "note": " ".join(filter(None, [more_note, note(coded, pooled)])),
         "colour": True,
         "keysHelp": keys_help,
         **(extra or {}),
@@ -185,9 +185,10 @@ def highest(record: AttentionRecord) -> float:
     return max(1.0, float(record.weights.max())) if record.kind == "gate" else float(record.weights.max()) or 1.0
 
 
-def note(error: float, pooled: int) -> str:
+def note(coded: coding.Coded, pooled: int) -> str:
     """What the figure leaves out, said below it."""
-    told = f"Weights are kept in 8 bits each: at most {coding.at_most(error)} off."
+    bits = 8 * coded.codes.itemsize
+    told = f"Weights are kept in {bits} bits each: at most {coding.at_most(coded.error)} off."
     if pooled > 1:
         told = (
             f"Too many weights for one output: each cell shows the largest of {pooled} x {pooled}. "
