@@ -1,8 +1,8 @@
 """Weights as bytes: small enough for a notebook, and no small weight vanishes.
 
 One byte a weight, two where there are few: the square root of its share of the largest weight in its row, and one
-number a row for that largest. Linear bytes would turn most of the small weights of a long sequence into zero. The other half, which reads
-them, is front/bytes.js.
+number a row for that largest. Linear bytes would turn most of the small weights of a long sequence into zero. The
+other half, which reads them, is front/bytes.js.
 """
 
 from __future__ import annotations
