@@ -104,6 +104,17 @@ def test_figures_need_alt_and_table(source):
     assert list(code.figures_have_words(source(text))) == ["cell 1: figure(...) without table="]
 
 
+def test_views_need_their_finding_as_a_title(source):
+    text = '# %%\nheads(record, title="One head looks back")\nviz.links(record)\n'
+    assert list(code.figures_have_words(source(text))) == ["cell 1: links(...) without title="]
+
+
+def test_every_view_is_held_to_it():
+    from attnlab.viz import views
+
+    assert set(code.WORDS) - {"figure"} == {name for name in views.__all__ if name[0].islower()} - {"fitting_view"}
+
+
 def test_names_that_only_role_cells_define(source):
     text = (
         '# %% role="experiment"\nimport math\nslope, other = 2, 3\n\n'

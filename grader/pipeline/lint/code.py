@@ -30,13 +30,19 @@ def usual_length(source: Source) -> Iterator[str]:
         yield f"code cells of {median(counts):g} lines (median); expected {low} to {high}"
 
 
+# What a figure must be given in words. A view describes itself, but only the author knows what it is to show.
+WORDS = {"figure": ("alt", "table")} | dict.fromkeys(
+    ("compare", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"), ("title",)
+)
+
+
 def figures_have_words(source: Source) -> Iterator[str]:
     for cell, name, call in calls(source):
-        if name not in ("figure", "viz.figure"):
-            continue
+        function = name.removeprefix("viz.")
         given = {keyword.arg for keyword in call.keywords}
-        for missing in {"alt", "table"} - given:
-            yield f"cell {cell.number}: figure(...) without {missing}="
+        for missing in WORDS.get(function, ()):
+            if missing not in given:
+                yield f"cell {cell.number}: {function}(...) without {missing}="
 
 
 RULES = (no_long_cells, usual_length, figures_have_words)
