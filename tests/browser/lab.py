@@ -1,18 +1,21 @@
-"""JupyterLab in Chromium, as a person uses it: open a lesson, run it, type into a cell, read what comes."""
+"""JupyterLab and Notebook 7 in Chromium, as a person uses them: open, run, type into a cell, read what comes."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Route, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -23,41 +26,69 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no name leads anywhere: the network is cut off
 ]
+HERE = re.compile(r"^(https?://127\.0\.0\.1[:/]|data:|blob:|file:|about:)")
 WHOLE_LESSON_S = 240
 ONE_CELL_MS = 60_000
 
 # Every cell in the page at once: JupyterLab otherwise draws only those near the viewport.
-NO_WINDOWING = '{"windowingMode": "none"}'
+NO_WINDOWING = {"notebook-extension/tracker": {"windowingMode": "none"}}
+# Dark where the system is dark, so that a browser context chooses the theme and leaves nothing behind.
+SYSTEM_THEME = {"apputils-extension/themes": {"adaptive-theme": True}}
+NO_NEWS = {"apputils-extension/notification": {"fetchNews": "false"}}
 
 
 @contextlib.contextmanager
-def served(folder: Path, home: Path) -> Iterator[str]:
-    """A JupyterLab server over the folder, with a home of its own; yields its address."""
-    settings = home / ".jupyter/lab/user-settings/@jupyterlab/notebook-extension"
-    settings.mkdir(parents=True)
-    (settings / "tracker.jupyterlab-settings").write_text(NO_WINDOWING)
+def served(
+    folder: Path, home: Path, app: str = "jupyterlab", settings: Mapping[str, Any] = NO_WINDOWING
+) -> Iterator[str]:
+    """A server of JupyterLab or Notebook ("notebook") over the folder, with a home of its own; yields its address."""
+    for name, values in settings.items():
+        file = home / f".jupyter/lab/user-settings/@jupyterlab/{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {
-        "HOME": str(home),
-        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
-        "JUPYTER_DATA_DIR": str(home / ".data"),
-        "ATTNLAB_PROGRESS": str(home / "progress.json"),
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+    command = [sys.executable, "-m", app, "--no-browser", "--allow-root", f"--port={port}",
                f"--ServerApp.root_dir={folder}", "--IdentityProvider.token="]  # fmt: skip
     with (home / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, env=environment(home), stdout=log, stderr=subprocess.STDOUT)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_until_up(address, server, home / "server.log")
         yield address
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:  # it sometimes waits for a kernel that is gone
+            server.kill()
+            server.wait()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What the server and its kernels, or another command on the same notebooks, are started with."""
+    return os.environ | {
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / ".jupyter"),
+        "JUPYTER_DATA_DIR": str(home / ".data"),
+        "ATTNLAB_PROGRESS": str(home / "progress.json"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def cut_off(context: BrowserContext) -> list[str]:
+    """Stop every request that would leave the machine; returns the list in which they are kept."""
+    leaving: list[str] = []
+
+    def stop(route: Route) -> None:
+        leaving.append(route.request.url)
+        route.abort()
+
+    context.route(lambda address: not HERE.match(address), stop)
+    return leaving
 
 
 def _wait_until_up(address: str, server: subprocess.Popen, log: Path) -> None:
@@ -68,20 +99,23 @@ def _wait_until_up(address: str, server: subprocess.Popen, log: Path) -> None:
             urllib.request.urlopen(f"{address}/api", timeout=2).read()
             return
         time.sleep(0.25)
-    raise AssertionError(f"JupyterLab did not come up:\n{log.read_text()[-2000:]}")
+    raise AssertionError(f"The server did not come up:\n{log.read_text()[-2000:]}")
 
 
 class Notebook:
-    """One lesson, open in JupyterLab."""
+    """One notebook, open in JupyterLab, or in Notebook 7 (place="notebooks")."""
 
-    def __init__(self, page: Page, address: str, path: str):
+    def __init__(self, page: Page, address: str, path: str, place: str = "lab/tree", kernel: bool = True):
         self.page, self.complaints = page, []
         page.set_default_timeout(ONE_CELL_MS)
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(f"{address}/lab/tree/{path}?reset")
+        page.goto(f"{address}/{place}/{path}?reset")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        self.wait_until_idle()
+        if kernel:
+            self.wait_until_idle()
+        else:
+            page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()
 
     def _listen(self, message: ConsoleMessage) -> None:
         # A new home has no saved workspace, and the server says so with a 404; that is JupyterLab's, not ours.

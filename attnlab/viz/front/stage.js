@@ -144,11 +144,14 @@ class Stage {
 
   change(part) {
     if (Object.entries(part).every(([name, value]) => this.state[name] === value)) return;
+    const before = { ...this.state };
     Object.assign(this.state, part);
     this.settle(part);
     this.draw();
     const { layer, head, query, key } = this.state;
-    const detail = { from: this, record: this.spec.record, layer, head, query, key };
+    const cursor = { layer, head, query, key };
+    if (Object.keys(cursor).every((axis) => cursor[axis] === before[axis])) return; // colours and such are its own
+    const detail = { from: this, record: this.spec.record, ...cursor };
     document.dispatchEvent(new CustomEvent("attnlab:cursor", { detail }));
   }
 
