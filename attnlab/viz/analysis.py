@@ -11,11 +11,6 @@ def entropy(weights: np.ndarray) -> np.ndarray:
     return -(weights * logs).sum(axis=-1)
 
 
-def effective_keys(weights: np.ndarray) -> np.ndarray:
-    """exp(entropy): as if so many keys were seen, all alike."""
-    return np.exp(entropy(weights))
-
-
 def rollout(weights: np.ndarray, residual: float = 0.5) -> np.ndarray:
     """(layer, head, token, token) in, (token, token) out: which input each output token comes from.
 
@@ -46,13 +41,18 @@ def distances(query_places: np.ndarray, key_places: np.ndarray) -> np.ndarray:
     return np.sqrt(((query_places[:, None] - key_places[None]) ** 2).sum(axis=-1))
 
 
-def symmetry(table: np.ndarray) -> float:
-    """Correlation of a square table with its mirror image, off the diagonal; 1 is symmetric, 0 is unrelated."""
-    off = ~np.eye(len(table), dtype=bool)
-    here, mirrored = table[off], table.T[off]
-    if np.ptp(here) < 1e-6:  # all alike; a correlation would divide rounding by rounding
-        return 1.0
-    return float(np.corrcoef(here, mirrored)[0, 1])
+def symmetry(tables: np.ndarray) -> np.ndarray:
+    """(..., n, n) in, (...) out: correlation with the mirror image, off the diagonal; 1 is symmetric, 0 is unrelated.
+
+    An entry and its mirror image are drawn from the same entries, so mean and variance are the same on both sides.
+    """
+    n = tables.shape[-1]
+    off = tables * ~np.eye(n, dtype=bool)
+    off -= off.sum(axis=(-2, -1), keepdims=True) / (n * (n - 1)) * ~np.eye(n, dtype=bool)
+    spread = np.einsum("...ij,...ij->...", off, off)
+    mirrored = np.einsum("...ij,...ji->...", off, off)
+    same = spread < 1e-12 * n * n  # all alike: a quotient would be rounding by rounding
+    return np.divide(mirrored, spread, out=np.ones_like(spread), where=~same)
 
 
 def on_offset(table: np.ndarray, offset: int) -> float:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import html
+import importlib
 import io
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +19,11 @@ import numpy as np
 
 DPI = 120  # sharp on fine screens, and a notebook of photographs stays near a megabyte
 MOST_ROWS = 20  # a table that is longer is a wall, not a twin
+
+
+if "ipykernel" in sys.modules:
+    # matplotlib takes half a second to import. In a notebook that passes while the cell is read that draws first.
+    threading.Thread(target=importlib.import_module, args=("matplotlib.pyplot",), daemon=True).start()
 
 
 class Figure:

@@ -174,7 +174,7 @@ class AttentionRecord:
     @property
     def chosen(self) -> np.ndarray:
         """The weights, without the rows in which only one key may be seen, as long as other rows are left."""
-        if self.kind == "gate":
+        if self.kind == "gate" or (self.mask is None and self.shape[3] > 1):
             return self.weights
         free = self.visible.sum(axis=-1, keepdims=True) > 1
         return self.weights * free if free.any() else self.weights
@@ -309,7 +309,10 @@ class AttentionRecord:
         """Entropy in nats of every row, (layer, head, query). exp(entropy): as if so many keys were seen."""
         if self.kind == "gate":
             raise ValueError("A gate is no distribution, so it has no entropy.")
-        return analysis.entropy(self.weights)
+        if "entropy" not in self._cache:
+            self._cache["entropy"] = analysis.entropy(self.weights)
+            self._cache["entropy"].flags.writeable = False
+        return self._cache["entropy"]
 
     def describe(self) -> str:
         """A paragraph in words: strongest links, how sharp, how local, how symmetric, heads that do nothing."""

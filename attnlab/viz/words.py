@@ -60,7 +60,7 @@ def _join(parts: list[str]) -> str:
 
 
 def _sharpness(record: AttentionRecord) -> str:
-    seen = np.median(analysis.effective_keys(record.weights))
+    seen = np.median(np.exp(record.entropy()))
     may = np.median(record.visible.sum(axis=-1))
     share = seen / may if may else 0.0
     word = "sharp" if share < 0.2 else "nearly uniform" if share > SAME else "spread out"
@@ -74,13 +74,14 @@ def _locality(record: AttentionRecord) -> list[str]:
     if record.kind == "self" or (record.query_grid and record.key_grid):
         rows, columns = (np.flatnonzero(~np.isnan(side[:, 0])) for side in places)  # class tokens stand nowhere
         far = analysis.distances(places[0][rows], places[1][columns])
-        weights = record.weights[..., rows[:, None], columns]
-        seen = record.visible[..., rows[:, None], columns]
+        # Distances are the same in all heads, so their tables may be added up first.
+        weights = record.weights.sum(axis=(0, 1))[rows[:, None], columns]
+        seen = record.visible.sum(axis=(0, 1))[rows[:, None], columns]
         if weights.sum() > 0:
             mean, chance = (weights * far).sum() / weights.sum(), (seen * far).sum() / seen.sum()
             told.append(f"A query looks {mean:.1f} tokens away on average; evenly spread it would be {chance:.1f}.")
     if record.kind == "self" and record.shape[2] > 2:
-        symmetry = np.mean([analysis.symmetry(table) for layer in record.weights for table in layer])
+        symmetry = analysis.symmetry(record.weights).mean()
         word = "symmetric" if symmetry > 0.8 else "partly symmetric" if symmetry > 0.3 else "not symmetric"
         told.append(f"Who looks at whom is {word} (correlation with the mirror image {symmetry:.2f}).")
     return told
@@ -98,7 +99,7 @@ def patterns(record: AttentionRecord) -> dict[tuple[int, int], str]:
     """Heads (layer, head) that follow one plain rule: uniform, on one key, on themselves, on a neighbour."""
     found = {}
     may = record.visible.sum(axis=-1)
-    seen = analysis.effective_keys(record.weights)
+    seen = np.exp(record.entropy())
     for layer in range(record.shape[0]):
         for head in range(record.shape[1]):
             name = _pattern(record, record.weights[layer, head], seen[layer, head], may[layer, head])

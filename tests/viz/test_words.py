@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from attnlab.viz import AttentionRecord, Grid
+from attnlab.viz import AttentionRecord, Grid, analysis
 from tests.viz.records import WORDS, random_record, random_weights
 
 
@@ -59,3 +59,11 @@ def test_the_table_has_the_strongest_links_and_no_column_of_one_value():
     assert list(table) == ["head", "query", "key", "weight"]
     assert len(table["weight"]) == 4
     assert list(AttentionRecord.gate(np.random.rand(2, 3)).to_table()) == ["input", "channel", "gate"]
+
+
+def test_symmetry_is_the_correlation_that_numpy_computes():
+    tables = random_weights(2, 3, 7, 7)
+    off = ~np.eye(7, dtype=bool)
+    expected = [[np.corrcoef(table[off], table.T[off])[0, 1] for table in layer] for layer in tables]
+    assert np.allclose(analysis.symmetry(tables), expected, atol=1e-6)
+    assert analysis.symmetry(np.full((448, 448), 1 / 448, dtype=np.float32)) == 1

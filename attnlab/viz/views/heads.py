@@ -51,8 +51,8 @@ def montage(record: AttentionRecord, most: int = 64) -> tuple[np.ma.MaskedArray,
     Returns the array, masked where nothing may be seen, and the height and width of one table with its gap.
     """
     n = -(-max(record.shape[2:]) // most)
-    visible = blocks(record.visible, n)
-    weights = np.ma.masked_array(blocks(record.weights, n), ~visible)
+    hidden = False if record.mask is None else ~blocks(record.visible, n)
+    weights = np.ma.masked_array(blocks(record.weights, n), hidden)
     layers, count, rows, columns = weights.shape
     gap = max(1, max(rows, columns) // 12)
     whole = np.ma.masked_array(np.zeros((layers, rows + gap, count, columns + gap)), mask=True)
