@@ -165,7 +165,7 @@ def _picture(pair: Two, chosen: dict[str, int], title: str) -> Any:
     import matplotlib.pyplot as plt
 
     width, height = table_size(pair.first)
-    figure, axes = plt.subplots(1, 3, figsize=(3 * width, height), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(2.4 * width + 1, height), layout="constrained")
     layer, head = chosen["layer"], chosen["head"]
     high = max(highest(pair.first), highest(pair.second))
     for ax, record, name in zip(axes[:2], (pair.first, pair.second), pair.names, strict=True):

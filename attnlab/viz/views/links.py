@@ -49,6 +49,7 @@ def links(
         "links", shown, lambda shown: _picture(shown, chosen, share, title), title,
         alt or f"{described(title, shown)} {_drawn(shown, chosen, share)}", asked,
         extra={"colour": False}, extra_start={"share": share, "side": 0}, keys_help=KEYS_HELP, more_note=note,
+        few_colours=True,
     )  # fmt: skip
 
 
