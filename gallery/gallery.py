@@ -41,7 +41,7 @@ record = read("The cat was tired because it had run from the dogs all day.")
 print(record.describe())
 
 # %% view="heads"
-heads(record, title="One head of the first layer looks at the token before; many later ones rest on [SEP]")
+heads(record, title="One head of the first layer looks at the token before; many later ones rest on [CLS]")
 
 # %% [markdown]
 # ### One head as a table, as lines, and number by number
@@ -70,11 +70,14 @@ neuron(record, layer=layer, head=head, query=6, key=5, title='Which of the produ
 # %%
 tired = read("The animal did not cross the street because it was too tired.")
 wide = read("The animal did not cross the street because it was too wide.")
-change = torch.tensor(wide.weights - tired.weights)[:, :, 9]  # what "it" looks at, (layer, head, key)
+it, animal = tired.query_names.index("it"), tired.key_names.index("animal")
+change = torch.tensor(wide.weights - tired.weights)[:, :, it]  # what "it" looks at, (layer, head, key)
 layer, head = divmod(int(change.abs().amax(dim=-1).argmax()), change.shape[1])
+before, after = (float(record.weights[layer, head, it, animal]) for record in (tired, wide))
 
 # %% view="compare"
-compare(tired, wide, names=("tired", "wide"), layer=layer, head=head)
+title = f'In one head "it" looks at "animal" with {before:.2f} where it was tired, {after:.2f} where it was wide'
+compare(tired, wide, names=("tired", "wide"), layer=layer, head=head, title=title)
 
 # %% [markdown]
 # ### A playground

@@ -533,6 +533,7 @@ print(record)
 before = torch.tensor(record.weights).diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=-1)
 layer, head = divmod(int(before.argmax()), 12)
 print(f"layer {layer}, head {head} puts {before.max():.2f} of its weight on the token before")
+print("mean weight on [CLS], layer by layer:", record.weights[..., 0].mean(axis=(1, 2)).round(2).tolist())
 
 # %% role="interactive"
 heads(record, layer=layer, head=head, title=f"Layer {layer}, head {head} looks at the token before; others do not")
@@ -550,8 +551,8 @@ theirs, names = record.select(layer=layer, head=head), ("yours, untrained", f"Mi
 compare(untrained, theirs, names=names, title=f'Training adds where to look: in head {layer}.{head} "it" finds "cat"')
 
 # %% [markdown]
-# Look through a few. One head of the first layer looks at the token before; in the middle layers many rest on `[CLS]` and
-# `[SEP]`, where there is nothing to say.
+# Look through a few. One head of the first layer looks at the token before; after the first layer many rest on `[CLS]`,
+# the bright first column, where there is nothing to say.
 #
 # **Always look for a control.** The head in which "it" looks hardest at "cat" says nothing about "it": there, *every* word
 # looks at "cat". Only where the others do not has "it" found something of its own.
