@@ -40,6 +40,15 @@ def test_the_answer_gets_full_marks(exercise, seed):
 
 
 @each_exercise
+def test_no_seed_costs_a_right_answer_a_point(exercise):
+    """Marks are given under a secret seed: one unlucky draw in a hundred would hit ten students of a thousand."""
+    draw = random.Random(exercise.full_name)
+    seeds = [draw.getrandbits(31) for _ in range(200)]
+    unlucky = {seed: report.message for seed in seeds if not (report := mark(exercise, exercise.answer, seed)).passed}
+    assert not unlucky
+
+
+@each_exercise
 @under_each_seed
 def test_right_answers_written_differently_get_full_marks(exercise, seed):
     reports = {name: mark(exercise, answer, seed) for name, answer in exercise.also_right.items()}

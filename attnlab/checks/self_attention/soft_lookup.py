@@ -19,15 +19,30 @@ def draw(generator: torch.Generator) -> list[Case]:
     value = torch.randn(b, k, size["features"], generator=generator)
     louder = key.clone()
     louder[:, 0] *= 5.0
+    apart = distinct_directions(b, k, size["width"], generator)
     return [
         Case("plain", (query, key, value, 0.7)),
         Case("a louder key", (query, louder, value, 0.7)),
-        Case("cold", (key[:, :2], key, value, 0.002)),
+        Case("cold", (apart[:, :2], apart, value, 0.002)),
         Case("hot", (query, key, value, 1e4)),
         Case("first item alone", (query[:1], key[:1], value[:1], 0.7)),
         Case("no batch axis", (query[0], key[0], value[0], 0.3)),
         Case("gradients", (query, key, value, 0.7), gradients=True),
     ]
+
+
+def distinct_directions(batch: int, keys: int, width: int, generator: torch.Generator) -> torch.Tensor:
+    """Keys (batch, keys, width) of random lengths, no two nearly parallel: those even a cold look-up would mix.
+
+    They stand around a circle, in random order, in a random plane.
+    """
+    angles = torch.arange(keys) * 2 * torch.pi / keys
+    circle = torch.zeros(keys, width)
+    circle[:, 0], circle[:, 1] = angles.cos(), angles.sin()
+    turned = torch.linalg.qr(torch.randn(batch, width, width, generator=generator)).Q
+    order = torch.randperm(keys, generator=generator)
+    lengths = 0.5 + 2 * torch.rand(batch, keys, 1, generator=generator)
+    return lengths * (circle[order] @ turned)
 
 
 def cold_is_a_dictionary(seen: Seen) -> str | None:
