@@ -371,8 +371,8 @@ class AttentionRecord:
         return show(self, view)
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{size} {axis}" for size, axis in zip(self.shape, AXES, strict=True))
-        return f"AttentionRecord({self.kind}: {sizes})"
+        layers, heads, queries, keys = self.shape
+        return f"AttentionRecord({self.kind}: layers {layers}, heads {heads}, queries {queries}, keys {keys})"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         from attnlab.viz.views import fitting_view
