@@ -41,7 +41,7 @@ def heads(
         figure.colorbar(image, ax=ax, label="weight", shrink=0.9)
         return figure
 
-    view = view_of("heads", record, picture, title, alt, {"layer": layer, "head": head})
+    view = view_of("heads", record, picture, title, alt, {"layer": layer, "head": head}, few_colours=True)
     return view
 
 

@@ -152,7 +152,7 @@ def view_of(
 
 
 def with_few_colours(png: bytes) -> bytes:
-    """A PNG of 64 colours: for thin lines over each other a third of the size, and the same to the eye."""
+    """A PNG of 64 colours: for thin lines over each other, and for many small tables, a third of the size."""
     from PIL import Image
 
     file = io.BytesIO()
