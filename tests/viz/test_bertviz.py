@@ -120,7 +120,7 @@ def test_the_frame_is_sealed_and_has_a_title(view):
     tags = Tags(show(record(), view).html())
     (frame,) = tags.named("iframe")
     assert frame["sandbox"] == "allow-scripts"
-    assert frame["title"].startswith(f"BertViz's {view} view of AttentionRecord(self: 2 layer")
+    assert frame["title"].startswith(f"BertViz's {view} view of AttentionRecord(self: layers 2")
     assert frame["srcdoc"].startswith("<!doctype html>")
     assert tags.named("script") == []
     (picture,) = tags.named("img")
