@@ -15,10 +15,11 @@ from attnlab.checks.report import Report
 from attnlab.checks.shrink import smallest_example
 
 
-def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True) -> Report:
+def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True, example: bool = True) -> Report:
     """The report on an answer under the draws of a seed. Never raises because of the answer.
 
-    `diagnosed=False` leaves out the search for the mistake, which a mark does not need.
+    `diagnosed=False` leaves out the search for the mistake, which a mark does not need; `example=False` the search for
+    the smallest example, which would show what was drawn.
     """
     start = time.perf_counter()
     cases, want = reference_run(exercise, seed)
@@ -38,7 +39,7 @@ def mark(exercise: Exercise, answer: Any, seed: int = 0, diagnosed: bool = True)
     report.fault = _fault_everywhere(seen)
     if broken and diagnosed and report.attempted and report.fault not in UNJUDGED:
         report.diagnosed = diagnose(exercise, seen, seed, frozenset(broken))
-        if report.diagnosed.certainty in ("same laws", "unknown"):
+        if example and report.diagnosed.certainty in ("same laws", "unknown"):
             report.example = smallest_example(exercise, answer, seen)
     report.seconds = time.perf_counter() - start
     return report

@@ -171,12 +171,17 @@ def _random_state_kept() -> Iterator[None]:
 
 def _not_implemented(error: NotImplementedError, answer: Callable) -> Fault:
     """The stub's own error means: not attempted. The same error from elsewhere means something else."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    last = _frames(error)[-1]
     if last.line and "NotImplementedError" not in last.line:  # torch raises it too, for dtypes and devices
         return Fault("raised", _in_plain_words(error))
     if last.name not in (getattr(answer, "__name__", last.name), "__init__", "forward"):
         return Fault("raised", f"It calls `{last.name}`, which is not written yet. Write that one first.")
     return Fault("not attempted", str(error) or "Nothing is written there yet.")
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Where the error passed: in the learner's own process, where that is another one."""
+    return getattr(error, "remote_frames", None) or traceback.extract_tb(error.__traceback__)
 
 
 def _in_plain_words(error: BaseException) -> str:
@@ -191,7 +196,7 @@ def _in_plain_words(error: BaseException) -> str:
 
 def _learners_line(error: BaseException) -> str | None:
     """The deepest line that is neither ours nor a library's. None if the source cannot be found."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    for frame in reversed(_frames(error)):
         path = frame.filename.replace("\\", "/")
         ours = path.startswith(PACKAGE) or "/site-packages/" in path or "/lib/python" in path
         if frame.line and not ours:

@@ -1,0 +1,42 @@
+"""The name space that test cells run in: the course's own names here, the student's over there."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from grader.referee.proxies import CheckerLink
+
+
+class Names(dict):
+    """A global name space. A name that is not in it is asked for over there: a copy, or a proxy.
+
+    Copies are taken once a test cell, so that nothing can change between a look and the next. `missing` collects the
+    names that the submission never bound.
+    """
+
+    def __init__(self, own: dict[str, Any], solved: set[str]):
+        super().__init__(own)
+        self.link: CheckerLink | None = None
+        self.missing: set[str] = set()
+        self.prepared = False  # have the course's helpers been run in it?
+        self._solved = solved  # what students define: asked for over there even where Python has a builtin of that name
+        self._fetched: set[str] = set()
+
+    def __missing__(self, name: str) -> Any:
+        if name.startswith("__") or (hasattr(builtins, name) and name not in self._solved):
+            raise KeyError(name)
+        answer, blobs = self.link.ask({"op": "fetch", "name": name})
+        if answer.get("missing") is True:
+            self.missing.add(name)
+            raise KeyError(name)
+        self[name] = self.link.read(answer, blobs)
+        self._fetched.add(name)
+        return self[name]
+
+    def forget(self) -> None:
+        """Drop what came from over there, before the next test cell."""
+        for name in self._fetched:
+            self.pop(name, None)
+        self._fetched.clear()
+        self.missing.clear()

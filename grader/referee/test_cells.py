@@ -1,0 +1,147 @@
+"""Runs a test cell in the checker, as nbgrader would in the student's kernel, and says what it is worth.
+
+A cell is worth all its points if nothing is raised; none if something is; and the value of its last line, if that is a
+number. (nbgrader takes anything on stderr for a failure as well; here a warning costs nothing.)
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from attnlab.checks.lesson import Lesson
+from attnlab.checks.limits import TimeUp, quiet, run_within
+from attnlab.checks.marking import mark
+from attnlab.checks.report import Report
+from attnlab.checks.shortcuts import find_shortcuts, judged_elsewhere
+from grader.referee.master import Master, MasterCell
+from grader.referee.names import Names
+from grader.referee.reading import names_of
+
+
+@dataclass
+class Outcome:
+    """What a cell earned. error is what it raised; report is that of the lesson's own check, where it is one."""
+
+    points: float
+    error: BaseException | None = None
+    report: Report | None = None
+    printed: str = ""
+
+
+class Recorder:
+    """Stands for a lesson's `check` in test cells: marks under the secret seed, and keeps the report.
+
+    ran: the texts of the submission's cells that have run, in order, to be read for library shortcuts; policy: what
+    comes of one ("ignore", "warn" or "refuse").
+    """
+
+    def __init__(self, lesson: Lesson):
+        self._lesson = lesson
+        self.seed = 0
+        self.ran: list[str] = []
+        self.policy = "warn"
+        self.report: Report | None = None
+        self.names: Names | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        exercise = self._lesson.exercises.get(name)
+        if exercise is None:
+            return getattr(self._lesson, name)
+
+        def check(answer: Any) -> float:
+            link = self.names.link
+            link.write_back = True
+            try:
+                self.report = mark(exercise, answer, self.seed, example=False)
+            finally:
+                link.write_back = False
+            if self.policy != "ignore" and self.report.attempted:
+                found = find_shortcuts(self.ran, name, exercise.shortcuts, judged_elsewhere(exercise))
+                self.report.note_shortcuts([str(shortcut) for shortcut in found], self.policy == "refuse")
+            return float(self.report.points)
+
+        return check
+
+
+@dataclass
+class TestBench:
+    """The tests of one lesson, ready to be run against one submission after the other."""
+
+    __test__ = False
+
+    master: Master
+    own: dict[str, Any] = field(default_factory=dict)
+    solved: set[str] = field(default_factory=set)  # the names that solution cells define
+    helpers: list[MasterCell] = field(default_factory=list)  # locked cells that carry no mark
+    recorders: list[Recorder] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, master: Master) -> TestBench:
+        """Import what the lesson's cells import; that is done here once, from the release."""
+        bench = cls(master)
+        bench.solved = {name for cell in master.cells if cell.solution for name in names_of(cell.text).defines}
+        bench.helpers = [
+            c for c in master.cells if c.kind == "code" and c.locked and c.points is None and not c.solution
+        ]
+        for statement in master.imports():
+            exec(statement, bench.own)
+        for name, value in bench.own.items():
+            if isinstance(value, Lesson):
+                bench.own[name] = Recorder(value)
+                bench.recorders.append(bench.own[name])
+        return bench
+
+    def names(self, seed: int, ran: list[str], policy: str) -> Names:
+        """A fresh name space for one submission; for `ran` and `policy` see Recorder."""
+        names = Names(self.own, self.solved)
+        for recorder in self.recorders:
+            recorder.seed, recorder.report, recorder.names = seed, None, names
+            recorder.ran, recorder.policy = ran, policy
+        return names
+
+    def run(self, cell: MasterCell, names: Names, seconds: float) -> Outcome:
+        """Run one test cell. Never raises because of the submission."""
+        if not names.prepared:
+            names.prepared = True
+            self._run_helpers(names)
+        names.forget()
+        for recorder in self.recorders:
+            recorder.report = None
+        with quiet() as printed:
+            try:
+                value = run_within(seconds, lambda: _value_of(cell.text, names))
+                outcome = Outcome(worth(value, cell.points))
+            except KeyboardInterrupt:
+                raise
+            except (Exception, TimeUp, SystemExit) as error:
+                outcome = Outcome(0.0, error=error)
+        outcome.report = next((r.report for r in self.recorders if r.report is not None), None)
+        outcome.printed = printed.getvalue()
+        return outcome
+
+    def _run_helpers(self, names: Names) -> None:
+        """The course's own locked cells define helpers for tests. One that fails here leaves its names over there."""
+        for cell in self.helpers:
+            with quiet(), contextlib.suppress(Exception):
+                exec(compile(cell.text, "<locked cell>", "exec"), names)
+
+
+def worth(value: Any, most: float) -> float:
+    """nbgrader's rule: a number from zero is the points; anything else means all of them. Never more than `most`."""
+    if type(value) not in (int, float) or not value >= 0:
+        return most
+    return min(float(value), most)
+
+
+def _value_of(text: str, names: Names) -> Any:
+    """Run a cell as a notebook does, and return the value of its last line where that is an expression."""
+    tree = ast.parse(text)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "<test cell>", "exec"), names)
+    if last is None:
+        return None
+    value = eval(compile(ast.Expression(last.value), "<test cell>", "eval"), names)
+    return None if text.rstrip().endswith(";") else value
