@@ -18,6 +18,8 @@ from grader.progress import Progress
 from grader.referee.pair import PairDied, Setup
 from grader.supervisor import Outcome, Supervisor
 
+WORTH_A_WORKER = 8  # submissions: what a worker's start, some seconds of processor time, is worth
+
 
 def grade_course(
     folder: Folder,
@@ -43,7 +45,7 @@ def grade_course(
         run.commit_what_is_marked()
         if todo:
             setup = _with_tier(run.setup(), folder, any_tier, scheduler)
-            engine = _engine(setup, workers or os.cpu_count(), len(todo), scheduler)
+            engine = _engine(setup, workers or os.cpu_count(), len(todo), scheduler, any_tier)
             signal.signal(signal.SIGTERM, _stop)
             try:
                 run.run(todo, engine, Progress(len(todo), tell, as_json))
@@ -70,12 +72,12 @@ def _with_tier(setup: Setup, folder: Folder, any_tier: bool, scheduler: str | No
     return replace(setup, tier=reached.value)
 
 
-def _engine(setup: Setup, workers: int, submissions: int, scheduler: str | None):
+def _engine(setup: Setup, workers: int, submissions: int, scheduler: str | None, any_tier: bool):
     if scheduler is None:
-        return LocalEngine(setup, min(workers, submissions))
+        return LocalEngine(setup, min(workers, -(-submissions // WORTH_A_WORKER)))
     from grader.engines.cluster import ClusterEngine
 
-    return ClusterEngine(setup, scheduler)
+    return ClusterEngine(setup, scheduler, any_tier)
 
 
 def _stop(signum: int, frame: object) -> None:

@@ -74,6 +74,8 @@ class Exercise:
     draw: makes the cases from a seeded generator; all sizes in them pairwise different.
     laws: what is asked of the answer; their points add up to the exercise's.
     hints: a question about the symptom, the law to look at, the line to look at, a worked twin.
+    shortcuts: full names of callables that would defeat the exercise, see `attnlab.checks.shortcuts`. A method of
+    tensors is written "torch.Tensor.softmax".
     """
 
     name: str
@@ -90,6 +92,7 @@ class Exercise:
     returns: tuple[str, ...] = ("output",)
     stretch: bool = False
     hunt: bool = False  # the answer is a law: it takes an implementation and says yes or no
+    shortcuts: tuple[str, ...] = ()
     lesson: str = ""  # the lesson's module name, filled in by the lesson
 
     @property

@@ -2,6 +2,7 @@
 
 The same line, `check.attention(attention)`, serves both. It is being graded where ATTNLAB_SEED holds a seed, or
 where nbgrader says that it autogrades. ATTNLAB_STRICT=1 turns a failed check into an exception, for tests.
+ATTNLAB_SHORTCUTS says what comes of an answer that calls what it should write: ignore, warn or refuse.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from attnlab.checks import progress
 from attnlab.checks.exercise import Exercise
 from attnlab.checks.marking import mark
 from attnlab.checks.report import Report
+from attnlab.checks.shortcuts import judged_elsewhere, policy, shortcuts_of
 
 
 class CheckFailed(AssertionError):
@@ -25,11 +27,24 @@ class CheckFailed(AssertionError):
 def check(exercise: Exercise, answer: Any) -> Report | float:
     """Mark an answer: the panel when practising, the points as a float when graded."""
     seed = grading_seed()
-    if seed is not None:
-        return delivered(mark(exercise, answer, seed, diagnosed=False))
-    report = mark(exercise, answer)
-    progress.note(report)
+    report = mark(exercise, answer) if seed is None else mark(exercise, answer, seed, diagnosed=False)
+    look_for_shortcuts(exercise, answer, report)
+    if seed is None:
+        progress.note(report)
     return delivered(report)
+
+
+def look_for_shortcuts(exercise: Exercise, answer: Any, report: Report) -> None:
+    """Add to a report what the answer's source shows, by the policy that ATTNLAB_SHORTCUTS names (unset: warn).
+
+    Raises ValueError where it names none.
+    """
+    chosen = policy(os.environ.get("ATTNLAB_SHORTCUTS") or "warn")
+    if chosen == "ignore" or not report.attempted:
+        return
+    lent = [reference for name, reference in _lent.items() if name != exercise.full_name]
+    found = shortcuts_of(answer, exercise.name, exercise.shortcuts, judged_elsewhere(exercise), lent)
+    report.note_shortcuts([str(shortcut) for shortcut in found], refuse=chosen == "refuse")
 
 
 def delivered(report: Report) -> Report | float:
@@ -54,6 +69,9 @@ def grading_seed() -> int | None:
     return None
 
 
+_lent: dict[str, Callable] = {}  # the references that were given out, by the exercise's full name
+
+
 def carry_on(exercise: Exercise, answer: Any) -> Callable:
     """The learner's answer if it passes, else the reference, with a line that says so.
 
@@ -65,6 +83,7 @@ def carry_on(exercise: Exercise, answer: Any) -> Callable:
         print(f"Carrying on with your own `{exercise.name}`.")
         return answer
     print(f"Carrying on with the reference `{exercise.name}`, because yours does not pass its check yet.")
+    _lent[exercise.full_name] = exercise.answer
     return exercise.answer
 
 

@@ -17,6 +17,7 @@ class Report:
 
     laws: name -> held. broken: name -> the sentence that says where it does not hold.
     diagnosis: the name of the mistake, or None.
+    shortcuts: the library calls in the answer's code that do what the exercise asks to write, each with its line.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Report:
     diagnosed: Diagnosis = field(default_factory=lambda: Diagnosis("unknown"))
     example: Example | None = None
     seconds: float = 0.0
+    shortcuts: list[str] = field(default_factory=list)
+    refused: bool = False  # the course does not accept its shortcuts
 
     @classmethod
     def without_exercise(cls, name: str, message: str) -> Report:
@@ -40,7 +43,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return not self.broken
+        return not self.broken and not self.refused
+
+    def note_shortcuts(self, shortcuts: list[str], refuse: bool) -> None:
+        """Note the shortcuts that the answer takes. Refused, it has no points, whatever its laws say."""
+        self.shortcuts, self.refused = shortcuts, refuse and bool(shortcuts)
+        if self.refused:
+            self.points = 0
 
     @property
     def diagnosis(self) -> str | None:
@@ -52,7 +61,18 @@ class Report:
         return "\n".join(line for _, line in self.lines())
 
     def lines(self) -> list[tuple[str, str]]:
-        """The panel line by line: (what the line is, its text)."""
+        """The panel line by line, six at most: (what the line is, its text)."""
+        verdict, *others = self._verdict_and_why()
+        return [verdict, *self._shortcut_lines(), *others][:6]  # the hint is last, and gives way
+
+    def _shortcut_lines(self) -> list[tuple[str, str]]:
+        if not self.shortcuts:
+            return []
+        calls = ", ".join(self.shortcuts[:3])
+        sentence = f"Your code calls {calls}: that does what this exercise asks you to write."
+        return [("shortcut", f"{sentence} To compare with it, call it in a cell of its own.")]
+
+    def _verdict_and_why(self) -> list[tuple[str, str]]:
         short = self.name.rpartition(".")[2]
         if not self.max_points:
             return [("verdict", f"? {self.name}: not checked."), ("law", next(iter(self.broken.values())))]
@@ -62,10 +82,15 @@ class Report:
         if not self.attempted:
             todo = "Write the cell above, run it, then run this one again."
             return [("verdict", f"○ {short}: not attempted yet (0 of {self.max_points} points)."), ("next", todo), hint]
+        if self.refused and not self.broken:
+            verdict = f"✗ {short}: 0 of {self.max_points} points. A shortcut is taken, and this course refuses it."
+            return [("verdict", verdict), ("law", f"Every law holds ({len(self.laws)})."), hint]
         law, sentence = next(iter(self.broken.items()))
         verdict = (
             f"✗ {short}: {self.points} of {self.max_points} points; {len(self.broken)} of {len(self.laws)} laws fail."
         )
+        if self.refused:
+            verdict += " A shortcut is taken, and this course refuses it."
         # No law can be asked about calls that all gave nothing to judge: the fault speaks for itself.
         opening = "" if self.fault else f"First law: {law}. "
         return [("verdict", verdict), ("law", f"{opening}{sentence}"), *self._diagnosis_lines(), hint]

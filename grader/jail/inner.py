@@ -36,6 +36,7 @@ class Jail:
         if sc.MACHINE is None and tier is not Tier.C:
             raise JailError("x86_64 or aarch64", "another machine", "grade on one of these, or accept tier C")
         self._filter = b"" if tier is Tier.C else seccomp.program(sc.MACHINE, network=tier is Tier.A)
+        self._nursery = os.getpid()
         self._own = os.pidfd_open(os.getpid()) if tier is Tier.A else -1
         self._students: dict[int, str | None] = {}  # process id: its folder (tiers B and C)
 
@@ -110,6 +111,8 @@ class Jail:
     def _give_up_rights(self, home: str) -> None:
         sc.drop_capabilities()
         sc.die_with_parent()  # after the capabilities: changing them undoes it
+        if self.tier is not Tier.A and os.getppid() != self._nursery:
+            os._exit(SETUP_FAILED)  # the nursery died before the line above; in tier A the kernel sees to that
         sc.set_dumpable(False)
         sc.no_new_privileges()
         if self.tier is Tier.B:

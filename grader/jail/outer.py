@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -56,32 +57,29 @@ def enter(visible: Sequence[Path], hidden: Sequence[Path], tier: Tier) -> Tier:
 
     The process that called stays behind, waits for the child and ends as it ended. Both die with their parent: with
     the thread that started them. In tier A the child is process 1 of its own, sees `visible` read-only without
-    `hidden`, and has /tmp, /dev/shm and /home/student to write in. JailError where the tier cannot be had here.
+    `hidden`, and has /tmp, /dev/shm and /home/student to write in. Paths that do not exist now are left out: what is
+    put into a visible folder later is seen. JailError where the tier cannot be had here.
     """
     global _entered
     parent = os.getppid()
     shown = [*tree.SYSTEM, sys.prefix, sys.base_prefix, *map(str, visible)]
     layout = tree.lay_out(shown, map(str, hidden))
+    needed = [path for path in (sys.prefix, sys.base_prefix, *map(str, visible)) if os.path.exists(path)]
     if tier is Tier.A:
-        try:
+        with _refusals_explained():
             _enter_name_spaces(layout)
-        except OSError as problem:
-            raise JailError(
-                "name spaces for a student process (tier A)",
-                f"{problem} (a process with several threads cannot do it either)",
-                "run the doctor command, which tries each part, or accept a lower tier",
-            ) from problem
     elif os.geteuid() == 0:
         sc.drop_bounding_set()
         sc.become_ordinary()
-    _must_reach([sys.prefix, sys.base_prefix, *map(str, visible)])
+    _must_reach(needed)
     _divide(parent)
     _entered = Entered(tier, layout)
     if tier is Tier.A:
-        sc.drop_bounding_set()
-        sc.lock_securebits()
-        _fresh_proc(_entered)
-        tree.fresh_writable(layout, NURSERY_SCRATCH_MB)
+        with _refusals_explained():
+            sc.drop_bounding_set()
+            sc.lock_securebits()
+            _fresh_proc(_entered)
+            tree.fresh_writable(layout, NURSERY_SCRATCH_MB)
         os.environ["HOME"] = tree.HOME
     else:
         sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1, what="PR_SET_CHILD_SUBREAPER")
@@ -89,6 +87,18 @@ def enter(visible: Sequence[Path], hidden: Sequence[Path], tier: Tier) -> Tier:
     sc.no_new_privileges()
     _wipe_environment()
     return tier
+
+
+@contextmanager
+def _refusals_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise JailError(
+            "name spaces for a student process (tier A)",
+            f"{problem} (a process with several threads cannot do it either)",
+            "run the doctor command, which tries each part, or accept a lower tier",
+        ) from problem
 
 
 def _enter_name_spaces(layout: tree.Layout) -> None:
@@ -104,7 +114,7 @@ def _enter_name_spaces(layout: tree.Layout) -> None:
 
 
 def _must_reach(paths: Sequence[str]) -> None:
-    """After root is gone: can Python and all that is to be visible be read? JailError where not."""
+    """JailError unless each of the paths, which exist, can be read by the user that this process is by now."""
     for path in paths:
         if not os.access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
             raise JailError(
@@ -117,18 +127,13 @@ def _must_reach(paths: Sequence[str]) -> None:
 
 def _divide(parent: int) -> None:
     """Fork. The child goes on; this process waits and ends as the child did."""
-    if not _die_with(parent):
-        os._exit(1)
+    sc.die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)  # it died before the line above
     child = os.fork()
     if child:
         _wait_for(child)
     sc.die_with_parent()
-
-
-def _die_with(parent: int) -> bool:
-    """Die with the parent from now on; False where it is gone already."""
-    sc.die_with_parent()
-    return os.getppid() in (parent, 0)
 
 
 def _wait_for(child: int) -> NoReturn:
@@ -137,8 +142,10 @@ def _wait_for(child: int) -> NoReturn:
     sc.close_range(0)
     status = os.waitpid(child, 0)[1]
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL) if os.WTERMSIG(status) != signal.SIGKILL else None
-        os.kill(os.getpid(), os.WTERMSIG(status))
+        number = os.WTERMSIG(status)
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 

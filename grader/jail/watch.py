@@ -1,7 +1,8 @@
 """Looking at W from the nursery: what it uses, and killing it where no name space does so.
 
-Memory is resident memory, shared pages counted in every process that maps them. Files in W's own tmpfs folders are not
-in it; their size is capped.
+Memory is resident memory. A page that a fork shares counts in each process that maps it, what the nursery had loaded
+included: the tenth child of W adds once more what torch takes. Files in W's tmpfs folders do not count; their size is
+capped.
 """
 
 from __future__ import annotations

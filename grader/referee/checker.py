@@ -16,6 +16,7 @@ from pathlib import Path
 from grader.jail.limits import Limits
 from grader.jail.syscalls import die_with_parent
 from grader.referee.desk import Desk
+from grader.referee.master import Master, read_master
 from grader.referee.wire import Channel, Gone
 
 MEMORY_MB = 6144  # of this process: functions of ours are called with what student code made up
@@ -31,7 +32,7 @@ class Checker:
 
     def _start_desk(self) -> None:
         hidden = [Path(path) for path in self.setup["hidden"]]
-        lessons = [path.read_bytes() for path in self.paths.values()]
+        lessons = [self._master(slug).without_tests() for slug in self.paths]
         self.desk = Desk(self.setup["tier"], Limits(**self.setup["limits"]), hidden, lessons)
 
     def mark(self, head: dict, notebook: bytes) -> str:
@@ -61,13 +62,15 @@ class Checker:
 
     def bench(self, slug: str):
         """The tests of a lesson. The first time its solution is rehearsed: the nursery learns what to import."""
-        from grader.referee.master import read_master
         from grader.referee.test_cells import TestBench
 
         if slug not in self.benches:
-            self.benches[slug] = TestBench.of(read_master(slug, self.paths[slug]))
+            self.benches[slug] = TestBench.of(self._master(slug))
             self._rehearse(slug)
         return self.benches[slug]
+
+    def _master(self, slug: str) -> Master:
+        return read_master(slug, self.paths[slug], self.solutions.get(slug))
 
     def _rehearse(self, slug: str) -> None:
         """Mark the reference solution in a throw-away student process; keep only the names of what it imported."""

@@ -57,13 +57,13 @@ def _frame(row: Any) -> traceback.FrameSummary | None:
     return traceback.FrameSummary(_text(file, 300), number, _text(name, 100), line=_text(line, 300))
 
 
-# Exceptions that are made from a message alone, and that do not end the process that raises them.
+# Exceptions that are made from a message alone, and that mean nothing to the code that they pass.
 _KNOWN = {
     name
     for name, kind in vars(builtins).items()
     if isinstance(kind, type)
     and issubclass(kind, Exception)
-    and not issubclass(kind, UnicodeError | BaseExceptionGroup)
+    and not issubclass(kind, UnicodeError | BaseExceptionGroup | StopIteration | StopAsyncIteration)
 }
 
 

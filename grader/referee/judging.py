@@ -29,7 +29,7 @@ def judged(
     result = ExerciseResult(
         grade_id=cell.grade_id,
         verdict=verdict,
-        points=0.0 if fault not in (None, Verdict.TIMED_OUT) else outcome.points,
+        points=outcome.points if fault is None or _by_law(fault, outcome) else 0.0,
         max_points=cell.points,
         words=WORDS[verdict],
         exercise=cell.check,
@@ -39,6 +39,11 @@ def judged(
     if outcome.report is not None:
         _add_report(result, outcome.report)
     return result
+
+
+def _by_law(fault: Verdict, outcome: Outcome) -> bool:
+    """After a hang the lesson's own check still says which laws held before it."""
+    return fault is Verdict.TIMED_OUT and outcome.report is not None
 
 
 def _verdict(cell: MasterCell, outcome: Outcome) -> Verdict:

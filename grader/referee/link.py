@@ -17,7 +17,7 @@ import torch
 
 from grader.referee.errors import as_data, raised
 from grader.referee.values import Reader, Writer
-from grader.referee.wire import Channel, Malformed
+from grader.referee.wire import Channel, Gone, Malformed
 
 GRAPHS_KEPT = 256  # the newest; a test that goes back further than that gets an error that says so
 
@@ -33,6 +33,7 @@ class Link:
         self.channel = channel
         self._graphs: OrderedDict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = OrderedDict()
         self._numbers = itertools.count(1)
+        self._owed = self._serving = 0  # answers that are waited for; requests of the other side that are being served
 
     # What subclasses fill in.
 
@@ -70,16 +71,32 @@ class Link:
 
     def ask(self, head: dict, blobs: Sequence = ()) -> tuple[dict, list[bytearray]]:
         """Send a request and wait for its answer; serve what the other side asks meanwhile. Raises its error."""
+        if self._owed > self._serving:
+            raise Gone("interrupted")  # an answer is still under way that nobody waits for any more
+        self._owed += 1
+        try:
+            answer, blobs = self._exchange(head, blobs)
+        except (Gone, Malformed):
+            self._owed -= 1
+            raise
+        self._owed -= 1
+        if "error" in answer:
+            raise raised(answer["error"])
+        return answer, blobs
+
+    def _exchange(self, head: dict, blobs: Sequence) -> tuple[dict, list[bytearray]]:
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
         self.channel.send(head, blobs)
         while True:
             answer, blobs = self.channel.receive(deadline)
-            if "r" not in answer:
-                self.answer(answer, blobs)
-                continue
-            if "error" in answer:
-                raise raised(answer["error"])
-            return answer, blobs
+            if "r" in answer:
+                return answer, blobs
+            self.answer(answer, blobs)
+
+    @property
+    def broken(self) -> Exception | None:
+        """Why nothing more can be asked; None while it can."""
+        return self.channel.broken or (Gone("interrupted") if self._owed > self._serving else None)
 
     def read(self, answer: dict, blobs: list[bytearray]) -> Any:
         """The value of an answer."""
@@ -106,6 +123,7 @@ class Link:
 
     def answer(self, head: dict, blobs: list[bytearray]) -> None:
         """Serve one request; whatever the served code raises becomes the answer."""
+        self._serving += 1
         try:
             served = {"call": self._serve_call, "vjp": self._serve_vjp}.get(head.get("op"), self.serve)
             reply, out = served(head, blobs)
@@ -114,6 +132,8 @@ class Link:
             if self.channel.broken is not None or isinstance(error, self.passing):
                 raise
             self.channel.send({"r": 1, "error": as_data(error)})
+        finally:
+            self._serving -= 1
 
     def _serve_call(self, head: dict, blobs: list[bytearray]) -> tuple[dict, list]:
         reader = Reader(blobs, self.resolve, grads=True)

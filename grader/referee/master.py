@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.pipeline.notebook import NOT_FOR_MARKS
+from grader.referee.reading import without_magics
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,28 @@ class Master:
                 ]
         return found
 
+    def without_tests(self) -> bytes:
+        """The lesson as a notebook that a student process may know: its cells but for the tests."""
+        shown = [{"cell_type": cell.kind, "source": cell.text} for cell in self.cells if not cell.tests]
+        return json.dumps({"cells": shown}).encode()
+
     def texts(self) -> set[str]:
         """The texts of all cells, to tell what a student has changed."""
         return {cell.text for cell in self.cells}
 
 
-def read_master(slug: str, path: Path) -> Master:
-    """Read a released notebook. Raises OSError or ValueError where there is none."""
-    data = path.read_bytes()
-    return Master(slug, tuple(_cell(cell) for cell in json.loads(data)["cells"]), hashlib.sha256(data).hexdigest())
+def read_master(slug: str, released: Path, source: Path | None = None) -> Master:
+    """Read a released notebook. Raises OSError or ValueError where there is none.
+
+    source: the notebook that it was released from, if it is at hand: nbgrader takes hidden tests out of a release, so
+    the texts of cells that are not the student's are taken from there.
+    """
+    data = [path.read_bytes() for path in (released, source) if path is not None]
+    cells = [_cell(cell) for cell in json.loads(data[0])["cells"]]
+    if source is not None:
+        whole = {c.grade_id: c.text for c in map(_cell, json.loads(data[1])["cells"])}
+        cells = [replace(c, text=whole.get(c.grade_id, c.text)) if c.grade_id and not c.solution else c for c in cells]
+    return Master(slug, tuple(cells), hashlib.sha256(b"".join(data)).hexdigest())
 
 
 def _cell(cell: dict) -> MasterCell:
@@ -92,6 +106,6 @@ def _cell(cell: dict) -> MasterCell:
 
 def _body(text: str) -> list[ast.stmt]:
     try:
-        return ast.parse(text).body
-    except SyntaxError:  # magics: such a cell gives the checker nothing
+        return ast.parse(without_magics(text)).body
+    except SyntaxError:  # such a cell gives the checker nothing
         return []

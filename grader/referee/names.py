@@ -15,8 +15,9 @@ class Names(dict):
     names that the submission never bound.
     """
 
-    def __init__(self, own: dict[str, Any], solved: set[str]):
+    def __init__(self, own: dict[str, Any], solved: set[str], ours: set[str] = frozenset()):
         super().__init__(own)
+        self._ours = ours  # what the course's locked cells define: never taken from over there
         self.link: CheckerLink | None = None
         self.missing: set[str] = set()
         self.prepared = False  # have the course's helpers been run in it?
@@ -24,7 +25,7 @@ class Names(dict):
         self._fetched: set[str] = set()
 
     def __missing__(self, name: str) -> Any:
-        if name.startswith("__") or (hasattr(builtins, name) and name not in self._solved):
+        if name in self._ours or name.startswith("__") or (hasattr(builtins, name) and name not in self._solved):
             raise KeyError(name)
         answer, blobs = self.link.ask({"op": "fetch", "name": name})
         if answer.get("missing") is True:

@@ -125,12 +125,17 @@ def _shell():
 
 
 def _prepared_shell() -> None:
-    """Make the shell before forking: it takes 10 ms. Tracebacks are not wanted as text, and are slow to write."""
+    """Make the shell before forking: it takes 10 ms. Tracebacks are not wanted as text, and are slow to write.
+
+    What a notebook's kernel does and this shell cannot (%matplotlib, programs on a terminal) is done as far as it goes.
+    """
     from IPython.core.history import HistoryManager
 
     HistoryManager.enabled = False
     shell = _shell()
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
+    shell.enable_gui = shell.enable_matplotlib = lambda *_, **__: ("agg", "agg")
+    shell.system = lambda command: print(shell.getoutput(command, split=False))
 
 
 def import_all(names: list[str]) -> None:

@@ -176,6 +176,16 @@ class ClassProxy(FunctionProxy):
     """A class that is no torch module; calling it makes an object over there."""
 
 
+class _Part(torch.nn.Module):
+    """A module inside a module: a place for its parameters, by name or, as in a Sequential, by number."""
+
+    def __getitem__(self, place: int) -> torch.nn.Module:
+        return list(self._modules.values())[place]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
 class MirrorModule(torch.nn.Module, Proxy):
     """A torch module of the student's: its parameters are here, under its names, its forward is over there."""
 
@@ -201,7 +211,7 @@ class MirrorModule(torch.nn.Module, Proxy):
             place = self
             for part in path[:-1]:
                 if part not in place._modules:
-                    place.add_module(part, torch.nn.Module())
+                    place.add_module(part, _Part())
                 place = place._modules[part]
             if trained:
                 wants = value.is_floating_point() and name not in fixed
@@ -249,6 +259,7 @@ class MirrorModule(torch.nn.Module, Proxy):
         except AttributeError:
             if name.startswith("_") or not self._whole:
                 raise
+            self._send_changes()  # what is looked at, or called, over there rests on them
             return self._link.get({"op": "attr", "id": self._remote, "name": name})
 
 

@@ -86,7 +86,7 @@ def names_of(text: str) -> Names:
     """The names of a cell; none for one that cannot be parsed, since running it fails anyway."""
     names = Names()
     try:
-        text = _without_magics(text)
+        text = without_magics(text)
         for statement in ast.parse(text).body:
             _read_statement(statement, names)
         _read_functions(symtable.symtable(text, "cell", "exec"), names)
@@ -165,7 +165,7 @@ def _read_functions(table: symtable.SymbolTable, names: Names) -> None:
         _read_functions(child, names)
 
 
-def _without_magics(text: str) -> str:
+def without_magics(text: str) -> str:
     """The cell with IPython's own lines (%, !, ?) blanked, so that Python's parser reads the rest."""
     lines = ("pass" if line.lstrip()[:1] in ("%", "!", "?") else line for line in text.split("\n"))
     return "\n".join(lines)

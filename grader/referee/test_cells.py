@@ -11,6 +11,9 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
+
 from attnlab.checks.lesson import Lesson
 from attnlab.checks.limits import TimeUp, quiet, run_within
 from attnlab.checks.marking import mark
@@ -18,7 +21,7 @@ from attnlab.checks.report import Report
 from attnlab.checks.shortcuts import find_shortcuts, judged_elsewhere
 from grader.referee.master import Master, MasterCell
 from grader.referee.names import Names
-from grader.referee.reading import names_of
+from grader.referee.reading import names_of, without_magics
 
 
 @dataclass
@@ -75,6 +78,7 @@ class TestBench:
     master: Master
     own: dict[str, Any] = field(default_factory=dict)
     solved: set[str] = field(default_factory=set)  # the names that solution cells define
+    ours: set[str] = field(default_factory=set)  # the names that the course's locked cells define
     helpers: list[MasterCell] = field(default_factory=list)  # locked cells that carry no mark
     recorders: list[Recorder] = field(default_factory=list)
 
@@ -96,7 +100,7 @@ class TestBench:
 
     def names(self, seed: int, ran: list[str], policy: str) -> Names:
         """A fresh name space for one submission; for `ran` and `policy` see Recorder."""
-        names = Names(self.own, self.solved)
+        names = Names(self.own, self.solved, self.ours)
         for recorder in self.recorders:
             recorder.seed, recorder.report, recorder.names = seed, None, names
             recorder.ran, recorder.policy = ran, policy
@@ -123,22 +127,27 @@ class TestBench:
         return outcome
 
     def _run_helpers(self, names: Names) -> None:
-        """The course's own locked cells define helpers for tests. One that fails here leaves its names over there."""
-        for cell in self.helpers:
+        """The course's own locked cells define helpers for tests. A statement that fails here defines nothing."""
+        for statement in (node for cell in self.helpers for node in ast.parse(without_magics(cell.text)).body):
             with quiet(), contextlib.suppress(Exception):
-                exec(compile(cell.text, "<locked cell>", "exec"), names)
+                exec(compile(ast.Module([statement], []), "<locked cell>", "exec"), names)
 
 
 def worth(value: Any, most: float) -> float:
-    """nbgrader's rule: a number from zero is the points; anything else means all of them. Never more than `most`."""
-    if type(value) not in (int, float) or not value >= 0:
+    """nbgrader's rule: a number is the points, from none to `most`; anything else means all of them.
+
+    Stricter in two points: NaN and numbers below zero are worth nothing, and a NumPy or torch number is a number.
+    """
+    if isinstance(value, torch.Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return most
-    return min(float(value), most)
+    return min(float(value), most) if value >= 0 else 0.0
 
 
 def _value_of(text: str, names: Names) -> Any:
     """Run a cell as a notebook does, and return the value of its last line where that is an expression."""
-    tree = ast.parse(text)
+    tree = ast.parse(without_magics(text))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "<test cell>", "exec"), names)
     if last is None:

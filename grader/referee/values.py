@@ -38,6 +38,7 @@ class Writer:
         self.blobs: list[memoryview | bytes] = []
         self.tensors: list[torch.Tensor] = []
         self._places: dict[int, int] = {}
+        self._kept: list[torch.Tensor] = []
         self._items = 0
 
     def write(self, value: Any, depth: int = 0) -> Any:
@@ -74,14 +75,15 @@ class Writer:
     def _tensor(self, tensor: torch.Tensor) -> dict:
         if id(tensor) in self._places:
             return {"k": "same", "i": self._places[id(tensor)]}
+        self._kept.append(tensor)  # an id is its own only while the object lives
+        original, tensor = tensor, _plain(tensor)
         name = str(tensor.dtype).removeprefix("torch.")
         if name not in TENSORS or tensor.layout is not torch.strided or tensor.device.type != "cpu":
-            return self.handle(tensor)
-        self._places[id(tensor)] = len(self.tensors)
+            return self.handle(original)
+        self._places[id(original)] = len(self.tensors)
         self.tensors.append(tensor)
         order = _layout(tensor)
-        plain = torch.Tensor.as_subclass(tensor.detach(), torch.Tensor).permute(order).resolve_conj().resolve_neg()
-        flat = plain.contiguous().reshape(-1)
+        flat = tensor.detach().permute(order).resolve_conj().resolve_neg().contiguous().reshape(-1)
         self.blobs.append(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
         written = {"k": "tensor", "t": name, "s": list(tensor.shape), "b": len(self.blobs) - 1}
         if order != list(range(tensor.ndim)):
@@ -101,6 +103,14 @@ class Writer:
 
 
 _SHORT = {"b1", *ARRAYS}
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor that a subclass is, whatever its own methods say."""
+    if type(tensor) in (torch.Tensor, torch.nn.Parameter):
+        return tensor
+    with torch._C.DisableTorchFunctionSubclass():
+        return tensor.as_subclass(torch.Tensor)
 
 
 def _layout(tensor: torch.Tensor) -> list[int]:
@@ -158,7 +168,7 @@ class Reader:
         if kind == "slice":
             return slice(*[self.read(item, depth + 1) for item in _list(tree["v"])])
         if kind == "range":
-            return range(*[_small(n) for n in _list(tree["v"])])
+            return _short_range(*[_small(n) for n in _list(tree["v"])])
         if kind == "complex":
             real, imaginary = tree["v"]
             return complex(float(real), float(imaginary))
@@ -204,6 +214,12 @@ def _list(value: object) -> list:
     if not isinstance(value, list):
         raise Malformed("expected a list")
     return value
+
+
+def _short_range(*parts: int) -> range:
+    if len(range(*parts)) > MAX_ITEMS:
+        raise Malformed("a range that is too long")
+    return range(*parts)
 
 
 def _small(value: object, least: int = -(1 << 63)) -> int:

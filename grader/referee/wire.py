@@ -83,6 +83,8 @@ class Channel:
                 raise Gone("the other side has ended") from error
             if not piece:
                 raise Gone("the other side has ended")
+            if deadline is not None and time.monotonic() > deadline:
+                raise Gone("no answer in time")  # however much it says
             data += piece
         self._waiting = data[count:]
         del data[count:]
@@ -101,10 +103,13 @@ class _Whole:
     def __enter__(self) -> None:
         if self.channel.broken is not None:
             raise Gone(str(self.channel.broken))
+        self.channel.broken = Gone("interrupted")  # until the end is reached: a time limit may ring at any line
 
     def __exit__(self, kind, error, traceback) -> None:
-        if error is not None:
-            self.channel.broken = error if isinstance(error, Gone | Malformed) else Gone("interrupted")
+        if error is None:
+            self.channel.broken = None
+        elif isinstance(error, Gone | Malformed):
+            self.channel.broken = error
 
 
 def _parsed(text: bytes) -> dict:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes, uncontiguous
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import ATTENTION
 from attnlab.reference.attention import attention as reference
 
 
@@ -330,6 +331,7 @@ attention = Exercise(
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
+    shortcuts=ATTENTION,
     also_right={
         "einsum and where": _einsum,
         "torch's own": _library,

@@ -177,6 +177,7 @@ causal_mask = Exercise(
         Law("grows without changing", 1, "Does a longer mask begin with the shorter one?", grows_without_changing),
     ),
     mistakes=MISTAKES,
+    shortcuts=("torch.nn.Transformer.generate_square_subsequent_mask", "torch.nn.attention.bias.causal_lower_right"),
     also_right={
         "compared positions": lambda length: torch.arange(length)[:, None] >= torch.arange(length),
         "triu negated": lambda length: ~torch.ones(length, length).triu(diagonal=1).bool(),

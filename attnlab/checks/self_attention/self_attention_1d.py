@@ -8,6 +8,7 @@ from torch import nn
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import ATTENTION
 from attnlab.reference.attention import attention
 from attnlab.reference.causal_mask import causal_mask
 from attnlab.reference.self_attention import SelfAttention1d as reference
@@ -290,6 +291,7 @@ SelfAttention1d = Exercise(
         Law("gradient reaches every weight", 2, "Do all three projections learn?", laws.gradients_reach("gradients")),
     ),
     mistakes=MISTAKES,
+    shortcuts=ATTENTION,
     also_right={
         "one fused product": _Fused,
         "by hand": _ByHand,

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import ATTENTION
 from attnlab.reference.soft_dictionary import soft_lookup as reference
 
 
@@ -191,6 +192,7 @@ soft_lookup = Exercise(
         laws.GRADIENT,
     ),
     mistakes=MISTAKES,
+    shortcuts=ATTENTION,
     also_right={
         "cosine_similarity": lambda query, key, value, temperature: (lambda w: (w @ value, w))(
             (F.cosine_similarity(query.unsqueeze(-2), key.unsqueeze(-3), dim=-1) / temperature).softmax(-1)

@@ -215,6 +215,7 @@ entropy = Exercise(
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
+    shortcuts=("torch.distributions.Categorical.entropy", "torch.distributions.OneHotCategorical.entropy"),
     also_right={
         "xlogy": lambda weights: -torch.special.xlogy(weights, weights).sum(-1),
         "row by row": _row_by_row,

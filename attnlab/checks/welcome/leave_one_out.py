@@ -7,6 +7,7 @@ import torch
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes, uncontiguous
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import ATTENTION
 from attnlab.reference.nadaraya_watson import leave_one_out as reference
 
 
@@ -363,6 +364,7 @@ leave_one_out = Exercise(
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
+    shortcuts=ATTENTION,
     also_right={
         "key by key": _key_by_key,
         "diagonal filled": _diagonal_filled,

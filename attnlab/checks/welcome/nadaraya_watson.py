@@ -7,6 +7,7 @@ import torch
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes, uncontiguous
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import ATTENTION
 from attnlab.reference.nadaraya_watson import nadaraya_watson as reference
 
 
@@ -371,6 +372,7 @@ nadaraya_watson = Exercise(
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
+    shortcuts=ATTENTION,
     also_right={
         "query by query": _query_by_query,
         "squares expanded, float64": _expanded,

@@ -7,6 +7,7 @@ import torch
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake, draw_sizes, uncontiguous
 from attnlab.checks.laws import Law, Seen, close
+from attnlab.checks.shortcuts import SOFTMAX
 from attnlab.reference.softmax import softmax as reference
 
 
@@ -322,6 +323,7 @@ softmax = Exercise(
     draw=draw,
     laws=LAWS,
     mistakes=MISTAKES,
+    shortcuts=SOFTMAX,
     also_right={
         "torch's own": lambda scores, temperature=1.0: torch.softmax(scores / temperature, dim=-1),
         "row by row": _row_by_row,

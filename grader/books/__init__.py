@@ -1,0 +1,1 @@
+"""What is kept: the journal of marks with its audit, nbgrader's gradebook and notebooks, and files for others."""
