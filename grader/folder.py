@@ -54,6 +54,10 @@ class Folder:
     def solution(self, lesson: str) -> Path:
         return self.root / "solutions" / lesson / f"{lesson}.ipynb"
 
+    def source_of(self, lesson: str) -> Path | None:
+        """The solved notebook that the lesson was released from, where the course folder has it."""
+        return self.solution(lesson) if self.solution(lesson).exists() else None
+
     def received(self, submission: str) -> Path:
         """Where the file of this SHA-256 is kept as it was handed in."""
         return self.grading / "received" / f"{submission}.ipynb"

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from grader.pipeline.closure import hash_of
-from grader.referee.master import read_master
+from grader.referee.master import Master
 from grader.settings import Settings
 
 PACKAGES = Path(__file__).parents[1]
@@ -21,9 +21,8 @@ REFEREE = PACKAGES / "grader" / "referee"
 COUNTED = ("torch", "numpy", "ipython", "matplotlib")
 
 
-def tests_hash(lesson: str, released: Path, settings: Settings, every_cell: bool = False) -> str:
+def tests_hash(master: Master, settings: Settings, every_cell: bool = False) -> str:
     """Of the released notebook, the checks that it imports and what those rest on, the referee, and its settings."""
-    master = read_master(lesson, released)
     referee = [path.read_text(encoding="utf-8") for path in sorted(REFEREE.glob("*.py"))]
     rules = [settings.shortcuts, json.dumps([asdict(settings.limits), asdict(settings.budget)]), str(every_cell)]
     return hash_of([master.digest, *rules, *referee], ["\n".join(master.imports())], PACKAGES)

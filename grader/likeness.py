@@ -13,13 +13,10 @@ from grader.referee.master import read_master
 
 def compare_lesson(folder: Folder, journal: Journal, lesson: str) -> tuple[Comparison, Path]:
     """Compare all solution cells of a lesson; the comparison, and the page that shows it."""
-    master = read_master(lesson, folder.released(lesson))
+    master = read_master(lesson, folder.released(lesson), folder.source_of(lesson))
     stubs = {cell.grade_id: cell.text for cell in master.cells if cell.solution and cell.kind == "code"}
     sources = {result.student: _answers(result.cells, stubs) for result in journal.results(lesson)}
-    reference = {}
-    if folder.solution(lesson).exists():
-        solved = read_master(lesson, folder.solution(lesson))
-        reference = {cell.grade_id: cell.text for cell in solved.cells if cell.grade_id in stubs}
+    reference = {cell.grade_id: cell.text for cell in master.solved if cell.grade_id in stubs}
     comparison = compare(sources, stubs, reference)
     path = write_similar(comparison, sources, stubs, reference, folder.grading / f"similar-{lesson}.html").resolve()
     return comparison, path

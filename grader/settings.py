@@ -24,6 +24,7 @@ from grader.jail.limits import Limits
 from grader.referee.budget import Budget
 
 FILE = "grading.toml"
+MOST_MB = 50  # a message to a checker holds a little more
 CHOICES = {
     "minimum_tier": ("A", "B", "C"),
     "shortcuts": ("ignore", "warn", "refuse"),
@@ -71,6 +72,8 @@ def _filled(path: Path, where: str, given: Any, kind: type) -> Any:
             raise GraderError(f"{path}, {name}", f"a {type(default).__name__}", repr(value), "Correct the value.")
         if number and value <= 0:
             raise GraderError(f"{path}, {name}", "a number above zero", repr(value), "Correct the value.")
+        if name == "max_notebook_mb" and value > MOST_MB:
+            raise GraderError(f"{path}, {name}", f"at most {MOST_MB}", repr(value), "Outputs can be cleared.")
         if value not in CHOICES.get(name, (value,)):
             raise GraderError(f"{path}, {name}", f"one of {', '.join(CHOICES[name])}", repr(value), "Choose one.")
     return kind(**given)

@@ -53,10 +53,10 @@ class Supervisor:
     def setup(self) -> Setup:
         """What the engine's workers have to know."""
         settings = self.folder.settings
-        solutions = {lesson: self.folder.solution(lesson) for lesson in self.lessons}
+        solutions = {lesson: self.folder.source_of(lesson) for lesson in self.lessons}
         return Setup(
             lessons={lesson: str(self.folder.released(lesson).resolve()) for lesson in self.lessons},
-            solutions={lesson: str(path.resolve()) for lesson, path in solutions.items() if path.exists()},
+            solutions={lesson: str(path.resolve()) for lesson, path in solutions.items() if path},
             hidden=[str(self.folder.root.resolve())],
             tier=settings.minimum_tier,
             limits=asdict(settings.limits),
@@ -69,13 +69,10 @@ class Supervisor:
         """Take in what is handed in; what is to be marked, the longest first."""
         for lesson in self.lessons:
             released = self.folder.released(lesson)
-            self.masters[lesson], self.releases[lesson] = read_master(lesson, released), Release(released)
+            self.masters[lesson], self.releases[lesson] = self._master(lesson), Release(released)
             self.book.prepare(lesson, released)
         settings, environment = self.folder.settings, environment_hash()
-        tests = {
-            lesson: tests_hash(lesson, self.folder.released(lesson), settings, self.every_cell)
-            for lesson in self.lessons
-        }
+        tests = {lesson: tests_hash(self.masters[lesson], settings, self.every_cell) for lesson in self.lessons}
         keys = []
         for found in scan(self.folder, self.lessons, students):
             if isinstance(found, Rejected):
@@ -89,6 +86,9 @@ class Supervisor:
         todo = [entry for entry in entries if entry.state == "received" or entry.faulty]
         self.outcome.already = len(entries) - len(todo)
         return sorted(todo, key=self._order)
+
+    def _master(self, lesson: str) -> Master:
+        return read_master(lesson, self.folder.released(lesson), self.folder.source_of(lesson))
 
     def _order(self, entry: Entry) -> tuple[bool, float]:
         """What no run has survived comes last; before it the longest first, so that none is waited for at the end."""

@@ -9,6 +9,7 @@ import torch
 
 from attnlab.checks.diagnosis import Diagnosis
 from attnlab.checks.shrink import Example
+from attnlab.checks.words import diagnosis_lines
 
 
 @dataclass
@@ -96,32 +97,10 @@ class Report:
         return [("verdict", verdict), ("law", f"{opening}{sentence}"), *self._diagnosis_lines(), hint]
 
     def _diagnosis_lines(self) -> list[tuple[str, str]]:
-        mistakes = self.diagnosed.mistakes
-        if self.diagnosed.certainty == "two mistakes":
-            named = " (2) ".join(m.belief for m in mistakes)
-            return [
-                ("diagnosis", f"Two mistakes at once give exactly your numbers: (1) {named}"),
-                ("why", " ".join(mistakes[0].why.split())),
-                ("next", f"Next, one after the other: {mistakes[0].action} Then: {mistakes[1].action}"),
-            ]
-        if mistakes:
-            sure = self.diagnosed.certainty == "same outputs"
-            opening = self._exactly() if sure else "Not exactly a mistake that we know. The same laws fail when"
-            return [
-                ("diagnosis", f"{opening} {mistakes[0].belief}"),
-                ("why", " ".join(mistakes[0].why.split())),
-                ("next", f"Next: {mistakes[0].action}"),
-            ]
-        if self.example is not None:
+        known = self.diagnosed
+        if not known.mistakes and self.example is not None:
             return [("diagnosis", "Not a mistake that we know. Below is the smallest example we found where it shows.")]
-        return []
-
-    def _exactly(self) -> str:
-        if self.hunt:
-            return "Your law accepts and rejects the same implementations as this one:"
-        if self.raised:
-            return "It fails exactly as this mistake does:"
-        return "Your numbers are exactly those of this mistake:"
+        return diagnosis_lines(known.certainty, known.mistakes, self.hunt, self.raised)
 
     def __str__(self) -> str:
         parts = [self.message]

@@ -12,7 +12,7 @@ LONGEST = 128  # the width of nbgrader's columns; PostgreSQL refuses more, SQLit
 def plain_name(text: str, what: str) -> str:
     """The text itself, if it can be one part of a path and one value of a column; raises GraderError otherwise."""
     control = any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
-    if 0 < len(text) <= LONGEST and not control and "/" not in text and text not in (".", ".."):
+    if 0 < len(text) <= LONGEST and not control and not set("/\\") & set(text) and text not in (".", ".."):
         return text
     raise GraderError(
         f"the name of a {what}",

@@ -1,150 +1,284 @@
-"""Pairs on many machines, through dask.distributed (the extra `cluster`).
+"""Pairs on many machines, through dask.distributed (the extra `cluster`; docs/cluster.md says how to start one).
 
-A task is a batch of submissions, so that the engine's own milliseconds vanish. Each worker holds its pairs, made by a
+A task is a batch of submissions, so that the cluster's own milliseconds vanish. Each worker holds its pairs, made by a
 plugin; student code runs in their jailed grandchildren alone, never in a worker. A worker that is killed loses nothing:
-its batch is run again elsewhere, and a batch that kills every worker comes back submission by submission.
+its batch is run again elsewhere, and a batch that takes every worker down comes back submission by submission.
 
-Files travel as bytes, so no folder has to be shared. Start the scheduler and its workers with TLS (docs/grading.md).
+Files travel as bytes, so no folder has to be shared. The same seeds, tests and packages give the same marks everywhere,
+so a worker with other packages than this machine's is refused.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import platform
 import queue
+import subprocess
+import sys
 import tempfile
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from distributed import Client, Future, WorkerPlugin, get_worker
-
 from grader.books.errors import GraderError
+from grader.engines.local import SPARE_S, START_S
 from grader.engines.task import Done, Task
-from grader.jail.tiers import Tier, probes, tier_reached
+from grader.identity import environment, tests_hash
+from grader.jail.limits import Limits
+from grader.jail.tiers import Tier
+from grader.referee.budget import Budget
 from grader.referee.pair import Pair, PairDied, Setup
 from grader.referee.result import Result
+from grader.settings import Settings
 
-NAME = "attnlab-pairs"
-BATCH = 20  # submissions: a few seconds of work
+try:
+    import dask
+    from distributed import Client, Future, WorkerPlugin, get_worker
+except ImportError as missing:
+    do = "Install it, here and on the workers: pip install 'attnlab[cluster]'"
+    raise GraderError("--scheduler", "dask.distributed, the extra `cluster`", str(missing), do) from missing
+
+BATCH = 10  # submissions: about a second of work
+BATCH_BYTES = 8 << 20
 AHEAD = 2  # batches for each worker thread, so that none waits for the network
+AHEAD_BYTES = 256 << 20  # of notebooks that the scheduler holds
 CONNECT_S = 30.0
+WORKERLESS_S = 60.0  # a worker that was killed comes back within this time, or somebody has to look
+LOOK_S = 2.0  # between two looks at which workers there are
+CLOSE_S = 30.0
+ASK_TIER = "from grader.jail.tiers import probes, tier_reached; print(tier_reached(probes()))"
+
+
+class Unfit(RuntimeError):
+    """A worker's machine cannot mark: it isolates less than is asked for, has other packages, starts no checker."""
 
 
 class Pairs(WorkerPlugin):
     """A worker's pairs, one for each thread. `any_tier`: also where the machine isolates less than asked for."""
 
-    def __init__(self, setup: Setup, files: dict[str, bytes], any_tier: bool):
-        self.given, self.files, self.any_tier = setup, files, any_tier
+    def __init__(self, given: Setup, files: dict[str, bytes], identity: dict[str, str], any_tier: bool):
+        self.given, self.files, self.identity, self.any_tier = given, files, identity, any_tier
 
-    def setup(self, worker) -> None:
-        """Write the lessons' files, look at what this machine isolates, start the pairs."""
-        reached, minimum = tier_reached(probes()), Tier(self.given.tier)
-        if reached < minimum and not self.any_tier:
-            raise RuntimeError(f"Expected isolation of tier {minimum} on {worker.address}, got tier {reached}.")
-        self.folder = tempfile.TemporaryDirectory(prefix="attnlab-")
+    async def setup(self, worker) -> None:
+        """Write the lessons' files, look at the machine, start the pairs. Raises Unfit.
+
+        Pairs are started by one thread that lives as long as the plugin: a pair dies with the thread that started it.
+        """
+        self.unfit, self.all, self.closed = "", set(), False
+        self.free: queue.SimpleQueue[Pair] = queue.SimpleQueue()
+        self.folder = tempfile.TemporaryDirectory(dir=worker.local_directory)  # dask sweeps what a kill leaves there
+        self.starter = ThreadPoolExecutor(1, "attnlab-starter")
+        try:
+            await asyncio.wrap_future(self.starter.submit(self._prepare, worker.state.nthreads))
+        except Exception as error:
+            self.unfit = f"{worker.address}: {error}"
+            raise Unfit(self.unfit) from error
+
+    def _prepare(self, count: int) -> None:
         root = Path(self.folder.name)
         for name, data in self.files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(data)
-        self.here = replace(
-            self.given,
-            lessons={lesson: str(root / path) for lesson, path in self.given.lessons.items()},
-            solutions={lesson: str(root / path) for lesson, path in self.given.solutions.items()},
-            hidden=[str(root)],
-            tier=reached.value,
-        )
-        self.free: queue.Queue[Pair] = queue.Queue()
-        for _ in range(worker.state.nthreads):
-            self.free.put(Pair(self.here))
+        placed = _with_paths(self.given, root)
+        for name, expected in self.identity.items():
+            if (got := _identity(placed).get(name)) != expected:
+                raise Unfit(f"Expected {name} {expected} as where the marks are kept, got {got}. Install the same.")
+        self.here = replace(placed, hidden=[str(root)], tier=self._tier())
+        pairs = [self._start() for _ in range(count)]
+        for pair in pairs:
+            self._await_ready(pair)
+            self.free.put(pair)
+
+    def _tier(self) -> str:
+        """The machine's tier, asked for in a process of its own: probing forks, and a worker has threads."""
+        asked = subprocess.run([sys.executable, "-c", ASK_TIER], capture_output=True, text=True, check=True)
+        reached, minimum = Tier(asked.stdout.strip()), Tier(self.given.tier)
+        if reached < minimum and not self.any_tier:
+            raise Unfit(f"Expected isolation of tier {minimum}, got tier {reached}. --any-tier marks all the same.")
+        return reached.value
+
+    def _start(self) -> Pair:
+        pair = Pair(self.here)
+        self.all.add(pair)
+        if self.closed:
+            pair.kill()
+        return pair
+
+    def _await_ready(self, pair: Pair) -> None:
+        try:
+            pair.receive(START_S)
+        except PairDied as error:
+            raise Unfit(f"Expected a checker that starts, got: {error}. The worker's log says more.") from error
 
     def teardown(self, worker) -> None:
-        while not self.free.empty():
-            self.free.get().kill()
+        self.closed = True
+        for pair in list(self.all):
+            pair.kill()
+        self.starter.shutdown(wait=False)
         self.folder.cleanup()
 
-    def mark(self, task: dict) -> str:
-        """The result of one submission as JSON; "" and a dead pair where the pair did not give one."""
+    def mark(self, task: dict) -> tuple[str, str]:
+        """The result of one submission as JSON; or "", and what its pair died of. Raises Unfit."""
+        if self.unfit:
+            raise Unfit(self.unfit)
         pair = self.free.get()
-        seconds = self.here.budget["submission"] + 60
         try:
-            if not pair.tier:
-                pair.receive(seconds)
-            fields = ("student", "lesson", "submission", "notebook", "seed", "seed_id")
-            pair.send(**{field: task[field] for field in fields})
-            result = pair.receive(seconds)
-        except PairDied:
+            pair.send(**{field: value for field, value in task.items() if field != "key"})
+            return pair.receive(self.here.budget["submission"] + SPARE_S).to_json(), ""
+        except PairDied as error:
             pair.kill()
-            pair = Pair(self.here)
-            return ""
+            self.all.discard(pair)
+            pair = self.starter.submit(self._start).result()
+            self._await_ready(pair)
+            return "", str(error)
         finally:
             self.free.put(pair)
-        return result.to_json()
 
 
-def mark_batch(tasks: list[dict]) -> list[str]:
+def mark_batch(name: str, tasks: list[dict]) -> list[tuple[str, str]]:
     """What a worker does: mark one submission after the other."""
-    plugin: Pairs = get_worker().plugins[NAME]
+    plugin: Pairs = get_worker().plugins[name]
     return [plugin.mark(task) for task in tasks]
 
 
 class ClusterEngine:
-    """The engine over a running scheduler. Raises GraderError where there is none, or no worker."""
+    """The engine over a running scheduler. Raises GraderError where there is none, or no worker that is fit."""
 
     def __init__(self, setup: Setup, scheduler: str, any_tier: bool = False):
-        try:
-            self.client = Client(scheduler, timeout=CONNECT_S)
-            self.client.wait_for_workers(1, timeout=CONNECT_S)
-            self.client.register_plugin(_plugin(setup, any_tier), name=NAME)
-        except (OSError, RuntimeError, TimeoutError) as error:
-            do = "Start the scheduler and its workers, with the certificates that this command uses too."
-            raise GraderError(scheduler, "a Dask scheduler with workers that can isolate", str(error), do) from error
+        self.scheduler = scheduler
+        course = f"{platform.node()} {setup.hidden}"  # the next run of a killed one takes its place
+        self.name = f"attnlab-{hashlib.sha256(course.encode()).hexdigest()[:12]}"
         self._buffer: list[Task] = []
         self._under_way: dict[Future, list[Task]] = {}
         self._finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._alone: set[str] = set()  # keys of what took a batch down
+        self._bytes = 0  # of notebooks, waiting or under way
+        plugin = _plugin(setup, any_tier)
+        self.client = self._connected()
+        try:
+            self.client.register_plugin(plugin, name=self.name)
+        except Exception as error:
+            self.close()
+            raise self._refusal("workers that can mark", str(error)) from error
+        self.threads, self._seen = 1, time.monotonic()
+        self._look()
+
+    def _connected(self) -> Client:
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})  # a batch of notebooks is one
+        client = None
+        try:
+            client = Client(self.scheduler, timeout=CONNECT_S, set_as_default=False)
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            if client is not None:
+                client.close()
+            do = "Start the scheduler and its workers, and give the certificates to this command too (docs/cluster.md)."
+            expected = "a Dask scheduler with at least one worker"
+            raise GraderError(self.scheduler, expected, str(error) or type(error).__name__, do) from error
+        return client
 
     def room(self) -> int:
         taken = len(self._buffer) + sum(map(len, self._under_way.values()))
-        return max(AHEAD * BATCH * self._threads() - taken, 0)
+        return max(AHEAD * BATCH * self.threads - taken, 0) if self._bytes < AHEAD_BYTES else 0
 
     def submit(self, task: Task) -> None:
         self._buffer.append(task)
+        self._bytes += len(task.notebook)
 
     def wait(self, seconds: float) -> list[Done]:
+        if time.monotonic() > self._looked + LOOK_S:
+            self._look()
         self._send()
         try:
             future = self._finished.get(timeout=seconds)
         except queue.Empty:
             return []
         tasks = self._under_way.pop(future)
-        if future.status != "finished":
-            return [Done(task, None, f"its batch was {future.status}: {future.exception()}") for task in tasks]
-        return [_done(task, text) for task, text in zip(tasks, future.result(), strict=True)]
+        self._bytes -= sum(len(task.notebook) for task in tasks)
+        try:
+            answers = future.result()
+        except Unfit as error:
+            raise self._refusal("workers that can mark", str(error)) from error
+        except (CancelledError, OSError) as error:
+            raise self._refusal("the scheduler to stay", "no connection to it any more") from error
+        except Exception as error:  # the batch took its workers down
+            self._alone |= {task.key for task in tasks}
+            return [Done(task, None, f"its workers: {error}") for task in tasks]
+        return [_done(task, *answer) for task, answer in zip(tasks, answers, strict=True)]
 
     def close(self) -> None:
-        self.client.unregister_worker_plugin(NAME)
-        self.client.close()
+        """End this run's pairs on all workers, as far as they can be reached."""
+        with suppress(Exception):
+            if self.client.status == "running":
+                self.client.cancel(list(self._under_way), force=True)
+                unregister = self.client.scheduler.unregister_worker_plugin
+                self.client.sync(unregister, name=self.name, callback_timeout=CLOSE_S)
+        with suppress(Exception):
+            self.client.close(timeout=CLOSE_S)
 
-    def _threads(self) -> int:
-        return max(sum(self.client.nthreads().values()), 1)
+    def _look(self) -> None:
+        """How many threads the workers have by now. Raises GraderError where there has been none for too long."""
+        self._looked = time.monotonic()
+        try:
+            threads = sum(self.client.nthreads().values())
+        except OSError as error:
+            raise self._refusal("the scheduler to stay", "no connection to it any more") from error
+        if threads:
+            self.threads, self._seen = threads, self._looked
+        elif self._looked > self._seen + WORKERLESS_S:
+            raise self._refusal("workers", f"none for {WORKERLESS_S:.0f} s")
+
+    def _refusal(self, expected: str, got: str) -> GraderError:
+        do = "Mend or stop what it names, then run this again: what is marked stays, the rest is carried on with."
+        return GraderError(self.scheduler, expected, got, do)
 
     def _send(self) -> None:
-        """Batches for all threads: none larger than BATCH, and small ones near the end."""
-        size = min(BATCH, -(-len(self._buffer) // self._threads()))
+        """Batches for all threads: none larger than BATCH, and small ones where there is little to do."""
+        taken = len(self._buffer) + sum(map(len, self._under_way.values()))
+        size = min(BATCH, -(-taken // (AHEAD * self.threads)))
         while self._buffer:
-            batch, self._buffer = self._buffer[:size], self._buffer[size:]
-            future = self.client.submit(mark_batch, [asdict(task) for task in batch], pure=False)
+            batch = [self._buffer.pop(0)]
+            while self._buffer and self._fits(batch, self._buffer[0], size):
+                batch.append(self._buffer.pop(0))
+            future = self.client.submit(mark_batch, self.name, [asdict(task) for task in batch], pure=False)
             self._under_way[future] = batch
             future.add_done_callback(self._finished.put)
 
+    def _fits(self, batch: list[Task], task: Task, size: int) -> bool:
+        alone = self._alone & {batch[-1].key, task.key}
+        return not alone and len(batch) < size and sum(len(t.notebook) for t in [*batch, task]) <= BATCH_BYTES
 
-def _done(task: Task, text: str) -> Done:
-    return Done(task, Result.from_json(text)) if text else Done(task, None, "its checker died")
+
+def _done(task: Task, text: str, why: str) -> Done:
+    return Done(task, Result.from_json(text) if text else None, why)
 
 
 def _plugin(setup: Setup, any_tier: bool) -> Pairs:
     """The plugin, with the files of the lessons in it under names of their own."""
     files: dict[str, bytes] = {}
-    named = {"lessons": {}, "solutions": {}}
-    for kind in named:
+    named: dict[str, dict[str, str]] = {"lessons": {}, "solutions": {}}
+    for kind, names in named.items():
         for lesson, path in getattr(setup, kind).items():
-            named[kind][lesson] = f"{kind}/{lesson}.ipynb"
-            files[named[kind][lesson]] = Path(path).read_bytes()
-    return Pairs(replace(setup, hidden=[], **named), files, any_tier)
+            names[lesson] = f"{kind}/{lesson}.ipynb"
+            files[names[lesson]] = Path(path).read_bytes()
+    return Pairs(replace(setup, hidden=[], **named), files, _identity(setup), any_tier)
+
+
+def _with_paths(setup: Setup, root: Path) -> Setup:
+    lessons, solutions = (
+        {lesson: str(root / path) for lesson, path in paths.items()} for paths in (setup.lessons, setup.solutions)
+    )
+    return replace(setup, lessons=lessons, solutions=solutions)
+
+
+def _identity(setup: Setup) -> dict[str, str]:
+    """What has to be the same on every machine: packages by version, and each lesson's tests with all they rest on."""
+    rules = Settings(shortcuts=setup.shortcuts, limits=Limits(**setup.limits), budget=Budget(**setup.budget))
+    tests = {
+        f"attnlab and grader, for {lesson},": tests_hash(lesson, Path(path), rules, setup.every_cell)[:12]
+        for lesson, path in setup.lessons.items()
+    }
+    return environment() | tests

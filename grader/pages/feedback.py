@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from grader.books.names import plain_name
+from grader.files import write_whole
 from grader.pages.diagnosis import diagnosis_lines
-from grader.pages.files import one_folder, write_whole
 from grader.pages.markup import CODE, code_block, lesson_name, number, page, safe, section, table
 from grader.referee.result import WORDS, CellRead, ExerciseResult, Result, Verdict
 
@@ -25,9 +26,9 @@ BAD = ("bad", "✗")  # every other verdict
 def write_feedback(result: Result, folder: Path, title: str = "") -> Path:
     """Write the page to folder/<student>/<lesson>/<lesson>.html, whole or not at all; returns where it lies.
 
-    Raises ValueError where the student's or the lesson's name cannot be a folder.
+    Raises GraderError where the student's or the lesson's name cannot be a folder.
     """
-    student, lesson = one_folder(result.student, "student"), one_folder(result.lesson, "lesson")
+    student, lesson = plain_name(result.student, "student"), plain_name(result.lesson, "lesson")
     return write_whole(Path(folder) / student / lesson / f"{lesson}.html", feedback_page(result, title))
 
 

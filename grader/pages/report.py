@@ -8,8 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from grader.files import write_whole
 from grader.pages.figures import bars, columns
-from grader.pages.files import write_whole
 from grader.pages.markup import cut, lesson_name, number, page, people, safe, scrolled, seconds, section, table
 from grader.pages.summary import BINS, summary
 from grader.referee.result import Result, Verdict

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from grader.pages.files import write_whole
+from grader.files import write_whole
 from grader.pages.markup import CODE, NAME, code_block, number, page, people, safe, section, table, visible_html
 from grader.pages.similar import Comparison, Pair, common_spans
 

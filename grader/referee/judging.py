@@ -21,7 +21,7 @@ def judged(
     """The result of one test cell.
 
     fault: what the student process ended with during the check. missing: names that the submission never bound;
-    blame: those of them that a cell would have bound which a student process died of.
+    blame: verdicts of names that a cell which failed would have bound.
     """
     verdict = fault or _verdict(cell, outcome)
     if missing and verdict not in (Verdict.PASSED, Verdict.NOT_ATTEMPTED):
@@ -51,6 +51,8 @@ def _verdict(cell: MasterCell, outcome: Outcome) -> Verdict:
         return Verdict.NOT_ATTEMPTED
     if outcome.report is not None and outcome.report.refused:
         return Verdict.SHORTCUT
+    if isinstance(outcome.error, MemoryError) or _ran_out(outcome.report):
+        return Verdict.OUT_OF_MEMORY
     if isinstance(outcome.error, RemoteError):
         written = type(outcome.error).__name__ != "NotImplementedError"
         return Verdict.ERROR if written else Verdict.NOT_ATTEMPTED
@@ -63,13 +65,19 @@ def _verdict(cell: MasterCell, outcome: Outcome) -> Verdict:
     return Verdict.PARTLY if outcome.points > 0 else Verdict.FAILED
 
 
+def _ran_out(report: Report | None) -> bool:
+    """Did every case of the check end for want of memory?"""
+    told = report.broken.values() if report is not None and report.fault == "raised" else ()
+    return any(sentence.startswith("It raised MemoryError") for sentence in told)
+
+
 def _add_report(result: ExerciseResult, report: Report) -> None:
     """Law by law, with the diagnosis; none of the sentences that show what was drawn."""
     from attnlab.checks import find_exercise
 
     exercise: Exercise = find_exercise(report.name)
     result.title = exercise.title
-    result.shortcuts = list(report.shortcuts)
+    result.shortcuts, result.hunt, result.raised = list(report.shortcuts), report.hunt, report.raised
     result.laws = [LawResult(law.name, law.asks, law.points, report.laws[law.name]) for law in exercise.laws]
     named = report.diagnosed.mistakes
     result.certainty = report.diagnosed.certainty if report.broken and report.attempted else ""

@@ -15,7 +15,7 @@ from grader.referee.budget import Budget
 from grader.referee.desk import Desk, Ending
 from grader.referee.errors import RemoteError
 from grader.referee.judging import judged
-from grader.referee.master import Master, MasterCell
+from grader.referee.master import Master
 from grader.referee.plan import Plan, Step, checked, make_plan
 from grader.referee.proxies import CheckerLink
 from grader.referee.result import ExerciseResult, Result, Verdict
@@ -170,15 +170,21 @@ class Marking:
         outcome = self.bench.run(cell, self.names, self._time_for(self.budget.check))
         broken = self.link.broken
         fault = self._verdict_of_the_end(broken) if broken is not None else None
-        result = judged(cell, outcome, fault, self.names.missing, self._blame(plan, cell))
+        result = judged(cell, outcome, fault, self.names.missing, self._blame(plan))
         result.seconds = round(time.perf_counter() - start, 4)
         self.results[cell.grade_id] = result
         self.link.forget() if broken is None else None
         return broken is None
 
-    def _blame(self, plan: Plan, cell: MasterCell) -> dict[str, Verdict]:
-        """Names that are missing because of a cell that was to blame for an end: name -> its verdict."""
-        return {name: verdict for i, verdict in self.guilty.items() for name in plan.defines[i]}
+    def _blame(self, plan: Plan) -> dict[str, Verdict]:
+        """Names that are missing because of a cell that failed: name -> the verdict that this means."""
+        blame = {}
+        for i, cell in enumerate(plan.cells):
+            if cell.error:
+                verdict = Verdict.NOT_ATTEMPTED if cell.error == "NotImplementedError" else Verdict.ERROR
+                names = plan.defines[i] | self.master.defined_by(cell.grade_id)
+                blame |= dict.fromkeys(names, self.guilty.get(i, verdict))
+        return blame
 
     def _misses_a_name(self) -> bool:
         """Was a name missing that a cell which was left out may have made by other means?"""

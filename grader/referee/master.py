@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.pipeline.notebook import NOT_FOR_MARKS
-from grader.referee.reading import without_magics
+from grader.referee.reading import names_of, without_magics
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Master:
     slug: str
     cells: tuple[MasterCell, ...]
     digest: str
+    solved: tuple[MasterCell, ...] = ()  # the solution cells of the source, where it is at hand
 
     @property
     def marked(self) -> list[MasterCell]:
@@ -68,6 +69,10 @@ class Master:
         shown = [{"cell_type": cell.kind, "source": cell.text} for cell in self.cells if not cell.tests]
         return json.dumps({"cells": shown}).encode()
 
+    def defined_by(self, grade_id: str) -> set[str]:
+        """The names that a right answer in this cell binds."""
+        return {name for cell in self.solved if cell.grade_id == grade_id for name in names_of(cell.text).defines}
+
     def texts(self) -> set[str]:
         """The texts of all cells, to tell what a student has changed."""
         return {cell.text for cell in self.cells}
@@ -80,11 +85,13 @@ def read_master(slug: str, released: Path, source: Path | None = None) -> Master
     the texts of cells that are not the student's are taken from there.
     """
     data = [path.read_bytes() for path in (released, source) if path is not None]
-    cells = [_cell(cell) for cell in json.loads(data[0])["cells"]]
+    cells, solved = [_cell(cell) for cell in json.loads(data[0])["cells"]], ()
     if source is not None:
-        whole = {c.grade_id: c.text for c in map(_cell, json.loads(data[1])["cells"])}
+        theirs = [_cell(cell) for cell in json.loads(data[1])["cells"]]
+        solved = tuple(cell for cell in theirs if cell.solution)
+        whole = {cell.grade_id: cell.text for cell in theirs}
         cells = [replace(c, text=whole.get(c.grade_id, c.text)) if c.grade_id and not c.solution else c for c in cells]
-    return Master(slug, tuple(cells), hashlib.sha256(b"".join(data)).hexdigest())
+    return Master(slug, tuple(cells), hashlib.sha256(b"".join(data)).hexdigest(), solved)
 
 
 def _cell(cell: dict) -> MasterCell:

@@ -96,6 +96,8 @@ class ExerciseResult:
     mistakes: list[MistakeNamed] = field(default_factory=list)
     hint: str = ""
     shortcuts: list[str] = field(default_factory=list)
+    hunt: bool = False  # the answer was a law about implementations
+    raised: bool = False  # a case of the check at least ended in an exception
     seconds: float = 0.0
     staff: str = ""
 

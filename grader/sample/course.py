@@ -14,7 +14,7 @@ MAIN = {"00_welcome": "softmax", "05_self_attention": "attention"}  # lesson -> 
 
 
 def write_class(course: Path, root: Path = ROOT, lessons: Sequence[str] = tuple(MAIN)) -> None:
-    """Write lessons/, solutions/ and submitted/ into the folder `course`; the lessons are those of the project at `root`.
+    """Write lessons/, solutions/ and submitted/ into the folder `course`, from the project at `root`.
 
     Raises FileExistsError where something is handed in there already, OSError where a lesson has not been built.
     """

@@ -36,6 +36,7 @@ from grader.referee.result import Result, Verdict
 ROOT = Path(__file__).parents[2]
 WELCOME, TINY = "00_welcome", "tiny"
 BUDGET = {"cell": 3.0, "check": 5.0, "submission": 15.0}
+LARGEST = 4 << 20  # bytes of a file
 WARM = 40  # submissions after which memory is first looked at
 
 Rng = random.Random
@@ -185,7 +186,8 @@ def _huge(rng: Rng, notebook: dict) -> None:
 
 
 def _many_cells(rng: Rng, notebook: dict) -> None:
-    notebook["cells"] = notebook["cells"] * rng.choice([3, 30, 900])
+    copies = rng.choice([3, 30, 900])
+    notebook["cells"] = notebook["cells"] * min(copies, max(1, LARGEST // len(_dumped(notebook))))
 
 
 def _other_format(rng: Rng, notebook: dict) -> None:
@@ -268,7 +270,7 @@ def structure(rng: Rng, notebook: dict) -> bytes:
         ):  # changed too much before
             rng.choice(JSON_MUTATIONS)(rng, notebook)
     data = _dumped(notebook)
-    return rng.choice(BYTE_MUTATIONS)(rng, data) if rng.random() < 0.4 else data
+    return (rng.choice(BYTE_MUTATIONS)(rng, data) if rng.random() < 0.4 else data)[:LARGEST]
 
 
 # Mutations of the code in a solution cell.
@@ -300,7 +302,7 @@ def _indent(rng: Rng, text: str) -> str:
     return "\n".join(lines)
 
 
-TOKENS = "( ) [ ] { } : , . @ * ** -1 0 1e999 lambda yield await async return del import global nonlocal None ... \\ ''' % ! ?"
+TOKENS = "( ) [ ] { } : , . @ * ** -1 0 1e999 lambda yield await async return del import global None ... \\ ''' % ! ?"
 
 
 def _token(rng: Rng, text: str) -> str:
@@ -314,33 +316,43 @@ def _character(rng: Rng, text: str) -> str:
     return text[:place] + rng.choice("\x00\u202e\u00a0\ufeffλ𝔵ﬁ٣\x0c\r;\"'") + text[place + rng.randint(0, 1) :]
 
 
-HOSTILE = (
-    *("raise SystemExit", "raise KeyboardInterrupt", "raise BaseException('x' * 10**6)", "import os; os._exit(3)"),
-    *(
-        "import os; os.kill(os.getpid(), 11)",
-        "import os; os.closerange(0, 99)",
-        "import sys; sys.setrecursionlimit(20)",
-    ),
-    *("import os; os.fork()", "return object()", "return 10 ** 5000", "return [[]] * 10**6", "return float('nan')"),
-    *(
-        "return torch.ones(10**8)",
-        "return torch.ones(3, 3).to_sparse()",
-        "return iter(())",
-        "return type",
-        "return ...",
-    ),
-    *("return lambda *a: a", "return {'k': 'tensor'}", "return torch.nn.Linear(2, 2)", "return 'é\\ud800'", "yield 1"),
-    *("return torch.ones(2, 3, dtype=torch.complex64)", "x = []; x.append(x); return x", "return __import__('os')"),
-    *("import gc; [o.clear() for o in gc.get_objects() if type(o) is dict]", "import sys; sys.modules.clear()"),
-    *("import builtins; builtins.__dict__.clear()", "del globals()['torch']", "import json; json.dumps = None"),
-    *("import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)], daemon=True).start()",),
-    *(
-        "import signal; signal.raise_signal(9)",
-        "assert False, 'é' * 10**5",
-        "print('x' * 10**7)",
-        "return torch.ones(0)",
-    ),
-)
+HOSTILE = """
+raise SystemExit
+raise KeyboardInterrupt
+raise BaseException('x' * 10**6)
+import os; os._exit(3)
+import os; os.kill(os.getpid(), 11)
+import os; os.closerange(0, 99)
+import sys; sys.setrecursionlimit(20)
+import os; os.fork()
+return object()
+return 10 ** 5000
+return [[]] * 10**6
+return float('nan')
+return torch.ones(10**8)
+return torch.ones(3, 3).to_sparse()
+return iter(())
+return type
+return ...
+return lambda *a: a
+return {'k': 'tensor'}
+return torch.nn.Linear(2, 2)
+return 'é\\ud800'
+yield 1
+return torch.ones(2, 3, dtype=torch.complex64)
+x = []; x.append(x); return x
+return __import__('os')
+import gc; [o.clear() for o in gc.get_objects() if type(o) is dict]
+import sys; sys.modules.clear()
+import builtins; builtins.__dict__.clear()
+del globals()['torch']
+import json; json.dumps = None
+import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)], daemon=True).start()
+import signal; signal.raise_signal(9)
+assert False, 'é' * 10**5
+print('x' * 10**7)
+return torch.ones(0)
+""".strip().split("\n")
 
 
 def _hostile(rng: Rng, text: str) -> str:
@@ -482,15 +494,15 @@ class Case:
 
 
 def cases(count: int, seed: int = 0) -> Iterator[Case]:
-    """`count` cases: 55 % structure, 30 % source, 15 % invented. The same arguments give the same cases."""
-    made = invented(count * 15 // 100)
+    """`count` cases: 50 % structure, 40 % source, 10 % invented. The same arguments give the same cases."""
+    made = invented(count // 10)
     for number in range(count):
         rng = Rng(f"{seed} {number}")
         share = number % 20
-        if share < 3 and made:
+        if share < 2 and made:
             yield Case(number, "invented", TINY, made.pop())
             continue
-        mutate: Callable[[Rng, dict], bytes] = source if share < 9 else structure
+        mutate: Callable[[Rng, dict], bytes] = source if share < 10 else structure
         lesson = WELCOME if share % 3 == 0 and mutate is structure else TINY
         notebook = welcome_lesson() if lesson == WELCOME else tiny_lesson()
         yield Case(number, mutate.__name__, lesson, mutate(rng, notebook))

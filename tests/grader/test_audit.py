@@ -1,7 +1,7 @@
 """The audit: only grows, and shows what was changed in it."""
 
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -106,6 +106,12 @@ class TestTheChain:
     def test_a_changed_hash_shows(self, audit, path):
         self.tamper(path, f"UPDATE audit SET hash = '{START}' WHERE number = 2")
         assert audit.verify() == 2
+
+    def test_a_changed_row_with_its_hash_made_anew_shows_in_the_next(self, audit, path):
+        rows = list(audit.rows())
+        changed = replace(rows[2], new=99.0)
+        self.tamper(path, f"UPDATE audit SET new = 99, hash = '{changed.chained(rows[1].hash)}' WHERE number = 3")
+        assert audit.verify() == 4
 
     @pytest.mark.parametrize("number", [1, 3])
     def test_a_row_taken_out_shows(self, audit, path, number):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from attnlab.checks import find_exercise
 from attnlab.checks.marking import mark
+from grader.books.errors import GraderError
 from grader.pages.feedback import feedback_page, total, write_feedback
 from grader.pages.markup import CODE, visible
 from grader.referee.result import WORDS, CellRead, ExerciseResult, LawResult, MistakeNamed, Result, Verdict
@@ -264,7 +265,9 @@ def test_a_diagnosis_is_told_in_the_words_of_the_panel(name, mistakes, certainty
     report = mark(exercise, made[0].answer if len(made) == 1 else made[0].composed_with(made[1]))
     assert report.diagnosed.certainty == certainty
     named = [MistakeNamed(m.name, m.belief, m.why, m.action) for m in report.diagnosed.mistakes]
-    given_back = answer(exercise=exercise.name, certainty=certainty, mistakes=named)
+    given_back = answer(
+        exercise=exercise.name, certainty=certainty, mistakes=named, hunt=report.hunt, raised=report.raised
+    )
     told = text_of(feedback_page(result(given_back)))
     lines = [" ".join(line.split()) for kind, line in report.lines() if kind in ("diagnosis", "why", "next")]
     assert len(lines) == 3
@@ -287,7 +290,7 @@ def test_the_page_lies_where_nbgrader_puts_it_and_replaces_the_old_one(tmp_path)
 @pytest.mark.parametrize("name", ["", ".", "..", "../ada", "a/b", "a\\b", "a\0b", "/etc"])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     for field in ("student", "lesson"):
-        with pytest.raises(ValueError, match="folder"):
+        with pytest.raises(GraderError, match="folder"):
             write_feedback(replace(result(answer()), **{field: name}), tmp_path / "feedback")
     assert list(tmp_path.iterdir()) == []
 

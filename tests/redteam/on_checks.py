@@ -18,10 +18,14 @@ NUMBER = re.compile(r"\\b1[0-9]{9}\\b")
 loot, steps = set(), []
 
 
-def keep(text):
-    if isinstance(text, (bytes, bytearray, memoryview)):
-        text = bytes(text).decode("latin1")
-    loot.update(SECRET.findall(text if isinstance(text, str) else repr(text)[:4_000_000]))
+def keep(item, deep=True):
+    if isinstance(item, (bytes, bytearray)):
+        item = item.decode("latin1")
+    if isinstance(item, str):
+        loot.update(SECRET.findall(item))
+    elif deep and type(item) in (list, tuple, set, dict):
+        for part in list(item.values() if type(item) is dict else item):
+            keep(part, False)
 
 
 def tell(*_, **__):
@@ -122,7 +126,7 @@ def message(head, *blobs, lengths=None):
 def once_called(raw):
     def attention(*_):
         wire.sendall(raw)
-        time.sleep(60)
+        return torch.zeros(1)
     return attention
 
 
@@ -162,6 +166,10 @@ def returning(name: str, attention: str, evens: str = "", seconds: float = 8.0) 
     text = MAKERS + f"def attention(query, key, value):\n    return {attention}\n"
     text += f"def evens(count):\n    return {evens}\n" if evens else ""
     return Case(f"returns {name}", plain(text), 0, seconds=seconds)
+
+
+def _probe_ran(ground, result: Result) -> None:
+    assert "done" in result.exercises[0].staff, f"the probe did not run to its end: {result.exercises[0].staff[:300]}"
 
 
 def _told_one_socket(ground, result: Result) -> None:
@@ -278,11 +286,10 @@ ON_CHECKS = (
                     LOOT + "def look():\n    import builtins, __main__\n"
                     "    for space in (globals(), vars(builtins), vars(__main__), *map(vars, list(sys.modules.values()))):\n"
                     "        for name, value in list(space.items()):\n"
-                    "            if name in ('want', 'hidden_value', 'hidden_note', 'expected'):\n"
-                    "                steps.append('has ' + name)\n"
-                    "            if isinstance(value, (str, bytes, list, dict, tuple)):\n                keep(value)\n"
-                    "def attention(query, key, value):\n    look()\n    found = globals().get('want')\n"
-                    "    return found if found is not None else tell()\n"
+                    "            steps.append('has ' + name) if name in ('hidden_value', 'hidden_note') else keep(value)\n"
+                    "    steps.append('done')\n"
+                    "def attention(query, key, value):\n    found = globals().get('want')\n"
+                    "    if found is None:\n        look()\n        tell()\n    return found\n"
                 ),
                 0,
             ),
@@ -300,9 +307,10 @@ ON_CHECKS = (
                     "        for space in (frame.f_locals, frame.f_globals):\n"
                     "            for name, item in list(space.items()):\n"
                     "                if name == 'want':\n                    return item\n                keep(item)\n"
-                    "        frame = frame.f_back\n    tell()\n"
+                    "        frame = frame.f_back\n    steps.append('done')\n    tell()\n"
                 ),
                 0,
+                look=_probe_ran,
             ),
         ),
     ),
@@ -371,24 +379,21 @@ ON_CHECKS = (
             Case(
                 "import it, ask the check for it, read its source",
                 lesson_05(
-                    "import glob, importlib, sys\nfound = []\n"
-                    "for name in ('attnlab.reference', 'attnlab.reference.attention', 'attnlab.checks.self_attention.attention',"
-                    " 'attnlab.fast', 'attnlab.papers'):\n    for key in [k for k in sys.modules if k.startswith('attnlab.')]:\n"
-                    "        pass\n    try:\n        module = importlib.import_module(name)\n"
-                    "        found += [v for k, v in vars(module).items() if k in ('reference', 'attention', 'flawed')]\n"
-                    "    except Exception:\n        pass\n"
-                    "sys.meta_path[:] = [f for f in sys.meta_path if type(f).__module__ == 'builtins' or 'Path' in repr(f)]\n"
-                    "for name in [k for k in sys.modules if k.startswith('attnlab.')]:\n    del sys.modules[name]\n"
-                    "try:\n    from attnlab.reference.attention import attention as a\n    found.append(a)\n"
-                    "except Exception:\n    pass\n"
-                    "for folder in {*sys.path, '@PACKAGES@', '/usr', '/opt'}:\n"
+                    "import glob, importlib, sys\nfound, names = [], ['attnlab.reference.attention', 'attnlab.reference',"
+                    " 'attnlab.checks.self_attention.attention', 'attnlab.fast', 'attnlab.papers']\n"
+                    "def try_all():\n    for name in names:\n        try:\n"
+                    "            space = vars(importlib.import_module(name))\n"
+                    "            found.extend(v for k, v in space.items() if k in ('reference', 'attention', 'flawed'))\n"
+                    "        except Exception:\n            pass\n"
+                    "try_all()\nsys.meta_path.pop(0)\n"
+                    "for name in [n for n in sys.modules if n.startswith('attnlab.')]:\n    del sys.modules[name]\n"
+                    "try_all()\nfor folder in {*sys.path, '@PACKAGES@'}:\n"
                     "    found += glob.glob(folder + '/attnlab/reference/*') + glob.glob(folder + '/attnlab/checks/*')\n"
                     "    found += glob.glob(folder + '/solutions/*')\n",
-                    attention="def attention(query, key, value, mask=None):\n    if found and callable(found[0]):\n"
-                    "        return found[0](query, key, value, mask)\n    if found:\n        raise RuntimeError(repr(found))\n"
-                    "    for try_it in (check.attention.answer, check.attention.mistakes):\n"
-                    "        try:\n            return try_it(query, key, value, mask)\n        except Exception:\n"
-                    "            pass\n",
+                    attention="def attention(query, key, value, mask=None):\n"
+                    "    if found and callable(found[0]):\n        return found[0](query, key, value, mask)\n"
+                    "    raise RuntimeError('found: ' + repr(found))\n",
+                    scale="def scale(scores, width):\n    return check.scale.answer(scores, width)\n",
                 ),
                 0,
                 lesson=SELF_ATTENTION,
@@ -406,18 +411,21 @@ ON_CHECKS = (
                     LOOT + "gc.unfreeze()\nkinds = (str, bytes, bytearray, list, dict, tuple, set, memoryview)\n"
                     "for item in gc.get_objects():\n    if type(item) in kinds:\n"
                     "        try:\n            keep(item)\n        except Exception:\n            pass\n"
-                    "    if type(item).__name__ == 'frame':\n        keep(list(item.f_locals.values()))\n"
+                    "    if type(item).__name__ == 'frame':\n        keep(list(dict(item.f_locals).values()))\n"
+                    "steps.append('done')\n"
                 ),
                 0,
-                seconds=14.0,
+                look=_probe_ran,
             ),
             Case(
                 "all frames, from the cell up",
                 plain(
                     LOOT + "frame = sys._getframe()\nwhile frame:\n    steps.append(frame.f_code.co_name)\n"
-                    "    for item in list(frame.f_locals.values()):\n        keep(item)\n    frame = frame.f_back\n"
+                    "    for item in list(dict(frame.f_locals).values()):\n        keep(item)\n    frame = frame.f_back\n"
+                    "steps.append('done')\n"
                 ),
                 0,
+                look=_probe_ran,
             ),
             Case(
                 "the whole memory",
@@ -431,10 +439,10 @@ ON_CHECKS = (
                     "                    mem.seek(at)\n"
                     "                    loot.update(m.decode() for m in memory.findall(mem.read(min(1 << 22, high - at))))\n"
                     "                except OSError:\n                    pass\n"
-                    "except OSError as error:\n    steps.append(repr(error))\n"
+                    "except OSError as error:\n    steps.append(repr(error))\nsteps.append('done')\n"
                 ),
                 0,
-                seconds=14.0,
+                look=_probe_ran,
             ),
         ),
     ),
@@ -690,6 +698,6 @@ def _no_law_of_numbers(result: Result) -> None:
 
 def _nothing_found(result: Result) -> None:
     told = " ".join(exercise.staff for exercise in result.exercises)
-    assert "RuntimeError" not in told, f"files of the answers can be seen: {told[:400]}"
+    assert "found: []" in told, f"the answers can be seen, or the probe did not run: {told[:400]}"
 
 

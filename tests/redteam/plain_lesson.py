@@ -158,8 +158,8 @@ assert all(map(lambda count: len(evens(count)) == count, (0, 3, 7)))
 try:
     evens(-1)
     refused = False
-except Exception:
-    refused = True
+except Exception as error:
+    refused = "negative" in str(error)
 assert refused
 """,
     ),
