@@ -96,9 +96,10 @@ def _take(folder: Folder, student: str, lesson: str) -> Received | Rejected | No
         return Rejected(
             where, f"expected a regular file, got one that cannot be opened ({error.strerror}). Replace it."
         )
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return Rejected(where, "expected a regular file, got another kind. Replace it.")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return Rejected(where, "expected a regular file, got another kind. Replace it.")
         data = file.read(int(folder.settings.max_notebook_mb * 1e6) + 1)
     digest = hashlib.sha256(data).hexdigest()
     too_large = len(data) > folder.settings.max_notebook_mb * 1e6

@@ -30,6 +30,7 @@ from grader.identity import environment, tests_hash
 from grader.jail.limits import Limits
 from grader.jail.tiers import Tier
 from grader.referee.budget import Budget
+from grader.referee.master import read_master
 from grader.referee.pair import Pair, PairDied, Setup
 from grader.referee.result import Result
 from grader.settings import Settings
@@ -277,8 +278,9 @@ def _with_paths(setup: Setup, root: Path) -> Setup:
 def _identity(setup: Setup) -> dict[str, str]:
     """What has to be the same on every machine: packages by version, and each lesson's tests with all they rest on."""
     rules = Settings(shortcuts=setup.shortcuts, limits=Limits(**setup.limits), budget=Budget(**setup.budget))
-    tests = {
-        f"attnlab and grader, for {lesson},": tests_hash(lesson, Path(path), rules, setup.every_cell)[:12]
-        for lesson, path in setup.lessons.items()
-    }
-    return environment() | tests
+    found = environment()
+    for lesson, path in setup.lessons.items():
+        source = setup.solutions.get(lesson)
+        master = read_master(lesson, Path(path), Path(source) if source else None)
+        found[f"attnlab and grader, as {lesson} uses them,"] = tests_hash(master, rules, setup.every_cell)[:12]
+    return found

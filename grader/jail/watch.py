@@ -1,8 +1,7 @@
 """Looking at W from the nursery: what it uses, and killing it where no name space does so.
 
-Memory is resident memory. A page that a fork shares counts in each process that maps it, what the nursery had loaded
-included: the tenth child of W adds once more what torch takes. Files in W's tmpfs folders do not count; their size is
-capped.
+Memory is resident memory. What the nursery had loaded, and every fork shares, counts once; other pages that W shares with
+its own forks count in each. Files in W's tmpfs folders do not count; their size is capped.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ def usage(pid: int) -> Usage | None:
         return None
     family = [table[member] for member in _descendants(table, {root})]
     ticks = sum(int(value) for stat in family for value in stat[USER_TIME:CHILDREN_TIME_END])
-    resident = sum(int(stat[RESIDENT]) for stat in family)
+    shared = int(table[_here()][RESIDENT]) if _here() in table else 0
+    resident = shared + sum(max(int(stat[RESIDENT]) - shared, 0) for stat in family)
     return Usage(resident * PAGE / (1 << 20), ticks / TICK, len(family))
 
 
@@ -115,12 +115,17 @@ def _descendants(table: dict[int, list[str]], roots: set[int]) -> set[int]:
     return family
 
 
+def _here() -> int:
+    """This process, by the number that /proc has for it; -1 where there is none."""
+    try:
+        return int(os.readlink("/proc/self"))
+    except OSError:
+        return -1
+
+
 def _proc_is_ours() -> bool:
     """Whether /proc counts processes as this process does."""
-    try:
-        return os.readlink("/proc/self") == str(os.getpid())
-    except OSError:
-        return True
+    return _here() in (os.getpid(), -1)
 
 
 def _as_proc_numbers(pid: int) -> int:

@@ -71,9 +71,9 @@ class Desk:
         self._answer(START_S)
         return Channel(socket.socket(fileno=descriptors[0]))
 
-    def end(self) -> Ending:
-        """End the student process, with everything that it has started."""
-        self.control.send({"op": "end"})
+    def end(self, ended: bool = False) -> Ending:
+        """End the student process, with everything that it has started; ended: it has hung up by itself."""
+        self.control.send({"op": "end", "ended": ended})
         answer = self._answer(START_S)
         return Ending(**{key: answer[key] for key in ("reason", "peak_mb", "cpu_seconds") if key in answer})
 

@@ -7,6 +7,7 @@ and the exercises that are still open are checked there.
 from __future__ import annotations
 
 import builtins
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from grader.referee.plan import Plan, Step, checked, make_plan
 from grader.referee.proxies import CheckerLink
 from grader.referee.result import ExerciseResult, Result, Verdict
 from grader.referee.test_cells import TestBench
-from grader.referee.wire import Gone, Malformed, TooLarge
+from grader.referee.wire import Ended, Gone, Malformed, TooLarge
 from grader.referee.without import faulted, unmarked
 
 PRINTED_NOTED = 1_000_000  # characters: a cell that prints more is mentioned
@@ -195,24 +196,24 @@ class Marking:
     def _open(self) -> None:
         self.link = self.names.link = CheckerLink(self.desk.fork())
 
-    def close(self) -> Ending:
-        """End the student process."""
+    def close(self, ended: bool = False) -> Ending:
+        """End the student process; ended: it has hung up by itself."""
         link, self.link = self.link, None
         link.channel.close()
-        ending = self.desk.end()
+        ending = self.desk.end(ended)
         self.endings.append(ending)
         return ending
 
     def _verdict_of_the_end(self, error: Exception) -> Verdict:
         """Why nothing more comes from the student process, which is ended."""
-        ending = self.close()
+        ending = self.close(isinstance(error, Ended))
         if ending.reason == "memory":
             return Verdict.OUT_OF_MEMORY
-        if ending.reason == "cpu" or ending.reason == "signal 24" or (not ending.reason and isinstance(error, Gone)):
-            return Verdict.TIMED_OUT  # 24 is SIGXCPU
-        if isinstance(error, TooLarge):
-            return Verdict.TOO_LARGE
-        return Verdict.MALFORMED if isinstance(error, Malformed) else Verdict.DIED
+        if ending.reason in ("cpu", f"signal {signal.SIGXCPU.value}"):
+            return Verdict.TIMED_OUT
+        if isinstance(error, Malformed):
+            return Verdict.TOO_LARGE if isinstance(error, TooLarge) else Verdict.MALFORMED
+        return Verdict.DIED if isinstance(error, Ended) else Verdict.TIMED_OUT
 
     def _time_for(self, most: float) -> float:
         return max(min(most, self.stop - time.monotonic()), 0.1)

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from grader.jail.tiers import Tier
 from grader.referee.wire import Channel, Gone
 
 EVERY_S = 0.03  # between two looks at a running student process
+DYING_S = 1.0
 WARM = ("torch", "numpy", "IPython", "matplotlib.pyplot", "attnlab.viz", "attnlab.data", "attnlab.capture")
 
 
@@ -37,8 +39,8 @@ class Child:
 
 
 class Nursery:
-    def __init__(self, control: Channel, jail: inner.Jail, limits: Limits):
-        self.control, self.jail, self.limits = control, jail, limits
+    def __init__(self, control: Channel, jail: inner.Jail, limits: Limits, tier: Tier):
+        self.control, self.jail, self.limits, self.tier = control, jail, limits, tier
         self.child: Child | None = None
 
     def serve(self) -> None:
@@ -52,7 +54,7 @@ class Nursery:
             if head["op"] == "fork":
                 self._fork()
             elif head["op"] == "end":
-                self.control.send({"r": 1, **self._end()})
+                self.control.send({"r": 1, **self._end(head["ended"])})
             elif head["op"] == "import":
                 import_all(head["names"])
                 self.control.send({"r": 1})
@@ -78,17 +80,24 @@ class Nursery:
         over = over or ("cpu" if seen.cpu_seconds > self.limits.cpu_seconds else "")
         if over:
             child.stopped = over
-            watch.kill_all(child.pid)
+            self._kill(child.pid)
 
-    def _end(self) -> dict:
-        """Kill what is left of the child, and say how it ended by itself, if it had."""
+    def _end(self, ended: bool) -> dict:
+        """Kill what is left of the child, and say how it ended by itself, if it had.
+
+        ended: it has hung up, so it may be dying: that takes some milliseconds for a process of this size.
+        """
         child, self.child = self.child, None
         if child is None:
             return {"reason": "none"}
+        patience = time.monotonic() + (DYING_S if ended else 0.0)
         pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        while pid == 0 and time.monotonic() < patience:
+            time.sleep(0.002)
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
         by_itself = pid != 0
         if not by_itself:
-            watch.kill_all(child.pid)
+            self._kill(child.pid)
             pid, status, usage = os.wait4(child.pid, 0)
         self._reap_orphans()
         died = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {os.WEXITSTATUS(status)}"
@@ -97,6 +106,13 @@ class Nursery:
             "peak_mb": max(child.peak_mb, usage.ru_maxrss / 1024),
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
         }
+
+    def _kill(self, pid: int) -> None:
+        """End the child with all that it started: in a name space of its own, that goes with its first process."""
+        if self.tier is Tier.A:
+            os.kill(pid, signal.SIGKILL)
+        else:
+            watch.kill_all(pid)
 
     def _reap_orphans(self) -> None:
         try:
@@ -174,7 +190,7 @@ def main(descriptor: int) -> None:
     warm_up([bytes(lesson) for lesson in lessons])
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page that it looks at
-    nursery = Nursery(control, inner.Jail(limits, tier), limits)
+    nursery = Nursery(control, inner.Jail(limits, tier), limits, tier)
     threads = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1
     control.send({"r": 1, "tier": tier, "threads": threads})
     try:

@@ -43,9 +43,11 @@ class Pair:
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         theirs.close()
         self.channel = Channel(mine)
-        self.channel.send(asdict(setup))
         self.tier = ""
-        self.started = time.monotonic()
+        try:
+            self.channel.send(asdict(setup))
+        except Gone as error:
+            raise PairDied(str(error)) from error
 
     def fileno(self) -> int:
         """For select: readable when there is something to `receive`."""

@@ -120,14 +120,14 @@ def _to_run(read: list[_Read], roles: list, master: Master, every_cell: bool) ->
 
 def _asked_for(read: list[_Read], run: set[int], master: Master) -> set[int]:
     """The cells that define a name which a cell of `run`, a function in one, or a test looks up."""
-    late = set().union(*(read[i].late for i in run), *(_names_in(cell) for cell in master.cells if cell.tests))
-    asked, wanted = set(), set(late)
+    wanted = set().union(*(read[i].late for i in run), *(_names_in(cell) for cell in master.cells if cell.tests))
+    asked = set()
     for i in reversed(range(len(read))):
-        if i in run:
-            wanted = (wanted - read[i].certain) | read[i].needs
-        elif read[i].defines & wanted:
-            asked.add(i)
-            wanted = (wanted - read[i].certain) | read[i].needs
+        if i not in run and read[i].defines.isdisjoint(wanted):
+            continue
+        asked.add(i)
+        wanted -= read[i].certain
+        wanted |= read[i].needs
     return asked
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 MAX_CELLS = 2000
 MAX_TEXT = 200_000
+MAX_NAMES = 1000  # of a cell
 
 
 class Unreadable(Exception):
@@ -53,7 +54,7 @@ def _cell(cell: dict) -> dict:
         "tags": [tag[:100] for tag in tags[:20] if isinstance(tag, str)],
     }
     names = names_of(text) if kind == "code" else Names()
-    return found | {part: sorted(value) for part, value in vars(names).items()}
+    return found | {part: sorted(value)[:MAX_NAMES] for part, value in vars(names).items()}
 
 
 def _text(source: Any) -> str:

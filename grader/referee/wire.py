@@ -24,6 +24,10 @@ class Gone(Exception):
     """The other side has ended, or its answer did not come in time: nothing more will come on this channel."""
 
 
+class Ended(Gone):
+    """The other side has closed the channel, most often by dying."""
+
+
 class Malformed(Exception):
     """What came is no message. The channel cannot be used any more."""
 
@@ -55,7 +59,7 @@ class Channel:
             except TimeoutError as error:
                 raise Gone("nobody reads there") from error
             except ConnectionError as error:
-                raise Gone("the other side has ended") from error
+                raise Ended("the other side has ended") from error
 
     def receive(self, deadline: float | None = None) -> tuple[dict, list[bytearray]]:
         """The next message. `deadline` is a time.monotonic() until which all of it must be here."""
@@ -80,9 +84,9 @@ class Channel:
             except TimeoutError as error:
                 raise Gone("no answer in time") from error
             except ConnectionError as error:
-                raise Gone("the other side has ended") from error
+                raise Ended("the other side has ended") from error
             if not piece:
-                raise Gone("the other side has ended")
+                raise Ended("the other side has ended")
             if deadline is not None and time.monotonic() > deadline:
                 raise Gone("no answer in time")  # however much it says
             data += piece

@@ -217,7 +217,11 @@ CLASS = (
     Student("ed_p", "right, with names in Greek, German and Chinese", _unicode_names),
     Student("kim_a", "right, in own words; dot_t copied them", _other_way(1)),
     Student("dot_t", "copied from kim_a, the variables renamed", _copied),
-    Student("flo_r", "forgot to scale", _named_mistakes(softmax="temperature ignored", attention="no scale")),
+    Student(
+        "flo_r",
+        "lesson 00: ignored the temperature; 05: forgot to scale",
+        _named_mistakes(softmax="temperature ignored", attention="no scale"),
+    ),
     Student(
         "gus_t",
         "softmax over the wrong axis",

@@ -542,7 +542,7 @@ class Fuzzer:
         self.pair = self._start()
 
     def _start(self) -> Pair:
-        return start_pair(self.paths, {}, **BUDGET)
+        return start_pair(self.paths, {TINY: self.paths[TINY]}, **BUDGET)
 
     def mark(self, case: Case) -> Result:
         self.pair.send("fuzz", case.lesson, "", case.data, seed=case.number, seed_id="")

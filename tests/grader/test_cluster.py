@@ -146,10 +146,9 @@ def local(tmp_path_factory) -> Folder:
 
 
 def test_the_marks_are_those_of_the_local_engine_and_no_student_reaches_the_scheduler(cluster, local, tmp_path):
-    call = (
-        f"import socket\n\n\ndef double(x):\n    socket.create_connection(('127.0.0.1', {cluster.port}), 2).close()\n"
-    )
-    folder = make_class(tmp_path / "course", ("caller", call + "    return 2 * x", MEAN))
+    call = f"socket.create_connection(('127.0.0.1', {cluster.port}), 2).close()"
+    double = f"import socket\n\n\ndef double(x):\n    {call}\n    return 2 * x"
+    folder = make_class(tmp_path / "course", ("caller", double, MEAN))
     socket.create_connection(("127.0.0.1", cluster.port), 2).close()  # it is there, for those outside the jail
     assert grade(folder, scheduler=cluster.address).marked == 17
     found = marks(folder)

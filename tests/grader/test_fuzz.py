@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.grader.fuzz import Fuzzer, Summary, cases, invented
+from tests.grader.fuzz import Fuzzer, Summary, cases, faults, invented
 
 COUNT = 400  # `python -m tests.grader.fuzz 2000` marks all of them
 GROWN_MIB = {"checker": 150, "nursery": 60}
@@ -58,8 +58,6 @@ def test_what_is_wrong_with_a_result_is_noticed(marked):
     fuzzer, _, _ = marked
     case = next(case for case in cases(60) if case.lesson == "tiny")
     result = fuzzer.mark(case)
-    from tests.grader.fuzz import faults
-
     master = fuzzer.masters["tiny"]
     assert faults(result, master) == []
     result.exercises[0].points = math.inf

@@ -65,7 +65,12 @@ class Threat:
 
 
 def plain(
-    attack: str = "", answers: dict[str, str] = plain_lesson.WRONG, first: str = "", last: str = "", magic: bool = False, **changed: str
+    attack: str = "",
+    answers: dict[str, str] = plain_lesson.WRONG,
+    first: str = "",
+    last: str = "",
+    magic: bool = False,
+    **changed: str,
 ) -> Callable[[Ground], dict]:
     """The plain lesson with these answers, and the attack in a cell of its own behind them (`first`: before them;
     `last`: behind all tests). `changed` are other answers, by name. COURSE and the like stand for the ground's places.

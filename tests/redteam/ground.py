@@ -149,9 +149,7 @@ class Ground:
 
     def _ready(self) -> Pair:
         if self.pair is None:
-            lessons, solutions = (
-                {slug: str(paths[i]) for slug, paths in self.lessons.items()} for i in (0, 1)
-            )
+            lessons, solutions = ({slug: str(paths[i]) for slug, paths in self.lessons.items()} for i in (0, 1))
             self.pair = Pair(Setup(lessons, solutions, [str(self.folder)], limits=asdict(LIMITS), budget=BUDGET))
             self.pair.receive(START_S)
             self.mark(plain()(self), plain_lesson.SLUG, START_S)  # the first of a lesson is marked after a rehearsal
@@ -282,4 +280,3 @@ class _Listeners:
     def close(self) -> None:
         for sock in self._all():
             sock.close()
-

@@ -10,7 +10,7 @@ from tests.redteam.case import SELF_ATTENTION, CannotArise, Case, Threat, lesson
 from tests.redteam.plain_lesson import MAGIC_SLUG
 
 # Everything that this process can see, searched for secrets; told by what `attention` and `words` raise.
-LOOT = '''
+LOOT = """
 import ctypes, gc, os, re, sys
 
 SECRET = re.compile(r"RT-[A-Z]+-[0-9a-f]{16}")
@@ -33,7 +33,7 @@ def tell(*_, **__):
 
 
 attention = words = tell
-'''
+"""
 TENSOR_LIAR = """
 class Liar(torch.Tensor):
     @classmethod
@@ -242,7 +242,9 @@ ON_CHECKS = (
             ),
             Case(
                 "patch the check of lesson 05",
-                lesson_05("import attnlab.checks.self_attention as a\na.check.attention = lambda *_: 14.0\ncheck = a.check"),
+                lesson_05(
+                    "import attnlab.checks.self_attention as a\na.check.attention = lambda *_: 14.0\ncheck = a.check"
+                ),
                 0,
                 lesson=SELF_ATTENTION,
             ),
@@ -346,7 +348,9 @@ ON_CHECKS = (
         "forged __eq__ and the like",
         (
             Case("objects, numbers, text, lists", plain(OBJECT_LIAR), 0),
-            Case("StopIteration ends a loop of the test", plain(evens="def evens(count):\n    raise StopIteration\n"), 0),
+            Case(
+                "StopIteration ends a loop of the test", plain(evens="def evens(count):\n    raise StopIteration\n"), 0
+            ),
             Case(
                 "an error of every kind",
                 plain(
@@ -365,7 +369,7 @@ ON_CHECKS = (
                     "    return torch.zeros(*query.shape[:-1], key.shape[-2])\n",
                     scale="def scale(scores, width):\n    return scores.zero_().clone()\n",
                 ),
-                0,
+                4,  # of the 6 that zeros deserve, less those for leaving the inputs alone
                 lesson=SELF_ATTENTION,
                 leaves=True,
                 look=lambda ground, result: _no_law_of_numbers(result),
@@ -453,7 +457,8 @@ ON_CHECKS = (
             Case(
                 "list and read all descriptors",
                 plain(
-                    LOOT + "for number in range(1024):\n    try:\n        kind = os.readlink(f'/proc/self/fd/{number}')\n"
+                    LOOT
+                    + "for number in range(1024):\n    try:\n        kind = os.readlink(f'/proc/self/fd/{number}')\n"
                     "    except OSError:\n        try:\n            os.fstat(number)\n            kind = 'open'\n"
                     "        except OSError:\n            continue\n    if kind.startswith('socket:'):\n"
                     "        steps.append(kind)\n        continue\n    try:\n"
@@ -480,7 +485,10 @@ ON_CHECKS = (
             ),
             Case(
                 "answer before being asked",
-                plain(SOCKET + "for _ in range(50):\n    wire.sendall(message({'r': 1, 'v': True, 'printed': '', 'drew': False}))\n"),
+                plain(
+                    SOCKET
+                    + "for _ in range(50):\n    wire.sendall(message({'r': 1, 'v': True, 'printed': '', 'drew': False}))\n"
+                ),
                 0,
             ),
             forged("a score", "message({'r': 1, 'points': 12.0, 'v': 12.0, 'verdict': 'passed'})"),
@@ -490,19 +498,33 @@ ON_CHECKS = (
             forged("100 000 levels", "struct.pack('>I', 200000) + b'[' * 100000 + b']' * 100000"),
             forged("negative lengths", "message({'r': 1, 'v': None}, lengths=[-5, 10])"),
             forged("lengths over the cap", "message({'r': 1, 'v': None}, lengths=[1 << 40])"),
-            forged("a million lengths", "message({'r': 1, 'v': None}, lengths=[0] * 1000000)"),
+            forged("a million lengths", "message({'r': 1, 'v': None}, lengths=[0] * 1000000)", seconds=14.0),
             forged("no lengths", "struct.pack('>I', 7) + b'{\"r\":1}'"),
-            forged("NaN for a shape", "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [float('nan')], 'b': 0}}, b'1234')"),
-            forged("a negative shape", "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [-1, -1], 'b': 0}}, b'1234')"),
-            forged("a shape without bytes", "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [2, 3, 6], 'b': 0}}, b'1234')"),
-            forged("an immense empty shape", "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [0, 1 << 62, 1 << 62], 'b': 0}}, b'')"),
+            forged(
+                "NaN for a shape",
+                "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [float('nan')], 'b': 0}}, b'1234')",
+            ),
+            forged(
+                "a negative shape",
+                "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [-1, -1], 'b': 0}}, b'1234')",
+            ),
+            forged(
+                "a shape without bytes",
+                "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [2, 3, 6], 'b': 0}}, b'1234')",
+            ),
+            forged(
+                "an immense empty shape",
+                "message({'r': 1, 'v': {'k': 'tensor', 't': 'float32', 's': [0, 1 << 62, 1 << 62], 'b': 0}}, b'')",
+            ),
             forged("an immense range", "message({'r': 1, 'v': {'k': 'range', 'v': [0, 1 << 62, 1]}})"),
             forged("a handle of nothing", "message({'r': 1, 'v': {'k': 'module', 'id': 10**9, 'name': 'x'}})"),
             forged("a module of ours", "message({'r': 1, 'v': {'k': 'import', 'name': 'os'}})"),
             forged("a function of ours", "message({'r': 1, 'v': {'k': 'yours', 'id': 0}})"),
             forged("another name for a kind", "message({'r': 1, 'v': {'k': ['list'], 'v': []}})"),
             forged("an error of no kind", "message({'r': 1, 'error': [1, 2]})"),
-            forged("a request in place of a reply", "message({'op': 'call', 'f': {'id': 0}, 'args': None, 'kw': None}) * 3"),
+            forged(
+                "a request in place of a reply", "message({'op': 'call', 'f': {'id': 0}, 'args': None, 'kw': None}) * 3"
+            ),
             Case(
                 "flood of requests in a cell",
                 plain(SOCKET + FLOOD),
@@ -569,7 +591,7 @@ ON_CHECKS = (
                     "from grader.referee import link, student\n"
                     "link.Link._serve_call = lambda self, head, blobs: ({'v': True, 'changed': []}, [])\n"
                 ),
-                0,
+                4,  # what `return True` deserves in the bug hunt
                 lesson=SELF_ATTENTION,
             ),
         ),
@@ -699,5 +721,3 @@ def _no_law_of_numbers(result: Result) -> None:
 def _nothing_found(result: Result) -> None:
     told = " ".join(exercise.staff for exercise in result.exercises)
     assert "found: []" in told, f"the answers can be seen, or the probe did not run: {told[:400]}"
-
-

@@ -113,7 +113,7 @@ def ending(name: str, how: str, verdict: Verdict, seconds: float = 8.0) -> tuple
             f"an answer: {name}",
             plain(answers=RIGHT, evens=f"def evens(count):\n{body}    return []\n"),
             FULL - 2,
-            (verdict,),
+            (verdict, Verdict.FAILED) if verdict is Verdict.ERROR else (verdict,),  # one test swallows every exception
             seconds=seconds,
         ),
     )
@@ -128,7 +128,12 @@ ON_MACHINE = (
         9,
         "read hidden tests from files",
         (
-            Case("the course's folders", plain(searching("('@COURSE@/lessons', '@COURSE@', '.', '/proc/self/cwd')")), 0, look=_probe_ran),
+            Case(
+                "the course's folders",
+                plain(searching("('@COURSE@/lessons', '@COURSE@', '.', '/proc/self/cwd')")),
+                0,
+                look=_probe_ran,
+            ),
             Case(
                 "links and other ways to the same files",
                 plain(
@@ -167,8 +172,15 @@ ON_MACHINE = (
         13,
         "read other students' work",
         (
-            Case("submitted/", plain(searching("('@COURSE@/submitted', '@OUTSIDE@', '@COURSE@/..')")), 0, look=_probe_ran),
-            Case("all that can be read", plain(searching("('/home', '/tmp', '/root', '/var', '/mnt', '/dev/shm', '/etc', '/run')")), 0, look=_probe_ran),
+            Case(
+                "submitted/", plain(searching("('@COURSE@/submitted', '@OUTSIDE@', '@COURSE@/..')")), 0, look=_probe_ran
+            ),
+            Case(
+                "all that can be read",
+                plain(searching("('/home', '/tmp', '/var', '/mnt', '/dev/shm', '/etc', '/run', '/opt', '/srv')")),
+                0,
+                look=_probe_ran,
+            ),
         ),
     ),
     Threat(14, "start-up file for the next student", (Case("in every folder", plain(START_UP), 0, leaves=True),)),
@@ -186,8 +198,10 @@ ON_MACHINE = (
         (
             Case(
                 "a pickle where metadata stands",
-                lambda ground: plain(answers=RIGHT)(ground)
-                | {"metadata": {"otter": {"pickle": "gASVIQAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjARleGl0lIWUUpQu"}}},
+                lambda ground: (
+                    plain(answers=RIGHT)(ground)
+                    | {"metadata": {"otter": {"pickle": "gASVIQAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjARleGl0lIWUUpQu"}}}
+                ),
                 FULL,
             ),
         ),
@@ -229,7 +243,11 @@ ON_MACHINE = (
         27,
         "memory bomb",
         (
-            Case("a cell: in steps", plain("rows = []\nfor _ in range(40):\n    rows.append(bytearray(32 << 20))\n", answers=RIGHT), FULL),
+            Case(
+                "a cell: in steps",
+                plain("rows = []\nfor _ in range(40):\n    rows.append(bytearray(32 << 20))\n", answers=RIGHT),
+                FULL,
+            ),
             Case(
                 "a cell: swallows the error and goes on",
                 plain(
@@ -237,7 +255,7 @@ ON_MACHINE = (
                     "    except Exception:\n        pass\n",
                     answers=RIGHT,
                 ),
-                0.0,
+                FULL,
             ),
             Case(
                 "an answer: a tensor too large",
@@ -291,11 +309,21 @@ ON_MACHINE = (
             Case("a daemon of two forks, in a cell", plain(DAEMON, answers=RIGHT), FULL, leaves=True),
             Case(
                 "a daemon of two forks, in an answer",
-                plain(answers=RIGHT, words="def words(text):\n" + "".join(f"    {line}\n" for line in DAEMON.splitlines()) + "    return len(text.split())\n"),
+                plain(
+                    answers=RIGHT,
+                    words="def words(text):\n"
+                    + "".join(f"    {line}\n" for line in DAEMON.splitlines())
+                    + "    return len(text.split())\n",
+                ),
                 FULL,
                 leaves=True,
             ),
-            Case("a shell in the background", plain("import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 20 & sleep 20'])\n", answers=RIGHT), FULL, leaves=True),
+            Case(
+                "a shell in the background",
+                plain("import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 20 & sleep 20'])\n", answers=RIGHT),
+                FULL,
+                leaves=True,
+            ),
         ),
     ),
     Threat(
@@ -328,14 +356,39 @@ ON_MACHINE = (
         31,
         "30 MB of output",
         (
-            Case("in a cell", plain("import sys\nfor _ in range(30):\n    print('x' * (1 << 20))\n    sys.stderr.write('y' * (1 << 20))\n", answers=RIGHT), FULL),
             Case(
-                "in every answer",
-                plain(answers=RIGHT, evens="def noise():\n    for _ in range(5):\n        print('x' * (1 << 20))\n" + EVENS.replace("    if count", "    noise()\n    if count")),
+                "in a cell",
+                plain(
+                    "import sys\nfor _ in range(30):\n    print('x' * (1 << 20))\n    sys.stderr.write('y' * (1 << 20))\n",
+                    answers=RIGHT,
+                ),
                 FULL,
             ),
-            Case("to the descriptors", plain("import os\nfor _ in range(30):\n    os.write(1, b'x' * (1 << 20)), os.write(2, b'x' * (1 << 20))\n", answers=RIGHT), FULL),
-            Case("as shown things", plain("from IPython.display import HTML, display\nfor _ in range(30):\n    display(HTML('x' * (1 << 20)))\n", answers=RIGHT), FULL),
+            Case(
+                "in every answer",
+                plain(
+                    answers=RIGHT,
+                    evens="def noise():\n    for _ in range(5):\n        print('x' * (1 << 20))\n"
+                    + EVENS.replace("    if count", "    noise()\n    if count"),
+                ),
+                FULL,
+            ),
+            Case(
+                "to the descriptors",
+                plain(
+                    "import os\nfor _ in range(30):\n    os.write(1, b'x' * (1 << 20)), os.write(2, b'x' * (1 << 20))\n",
+                    answers=RIGHT,
+                ),
+                FULL,
+            ),
+            Case(
+                "as shown things",
+                plain(
+                    "from IPython.display import HTML, display\nfor _ in range(30):\n    display(HTML('x' * (1 << 20)))\n",
+                    answers=RIGHT,
+                ),
+                FULL,
+            ),
         ),
     ),
     Threat(
@@ -388,16 +441,20 @@ ON_MACHINE = (
         (
             Case(
                 "allowed: a right notebook with magics",
-                plain("%matplotlib inline\n%config InlineBackend.figure_format = 'svg'\n%time 1 + 1\n!echo hello\n", answers=RIGHT),
+                plain(
+                    "%matplotlib inline\n%config InlineBackend.figure_format = 'svg'\n%time 1 + 1\n!echo hello\n",
+                    answers=RIGHT,
+                ),
                 FULL,
                 look=lambda ground, result: _no_error_in(result, "%matplotlib"),
             ),
             Case("allowed: above the imports", plain(answers=RIGHT, magic=True), FULL, lesson="plain_magic"),
             Case(
-                "!cat, %%bash, %%writefile, %run, %pip",
+                "!cat, !find, !env, %%writefile, %run",
                 plain(
-                    LOOT + "ip = get_ipython()\nfor line in ('!cat @COURSE@/gradebook.db', '!find / -name \"*.ipynb\" -not -path \"/proc/*\" -exec cat {} +',"
-                    " '!env', '!ps aux', '!pip list'):\n    try:\n        keep(str(ip.getoutput(line[1:])))\n    except Exception:\n        pass\n"
+                    LOOT
+                    + "ip = get_ipython()\nfor line in ('!cat @COURSE@/gradebook.db', '!find /home /tmp /etc @COURSE@ -type f -exec cat {} +',"
+                    " '!env', '!ls -la /proc/1/fd /proc/1/root'):\n    try:\n        keep(str(ip.getoutput(line[1:])))\n    except Exception:\n        pass\n"
                     "steps.append('done')\n",
                     first="%%writefile torch.py\nallclose = None\n",
                     last="%run torch.py\n",
@@ -412,10 +469,20 @@ ON_MACHINE = (
         49,
         "LD_PRELOAD and PYTHON… in the environment",
         (
-            Case("read it", plain(LOOT + "keep(repr(dict(os.environ)))\nkeep(open('/proc/self/environ').read() if os.access('/proc/self/environ', 4) else '')\nsteps.append('done')\n"), 0, look=_probe_ran),
+            Case(
+                "read it",
+                plain(
+                    LOOT
+                    + "keep(repr(dict(os.environ)))\nkeep(open('/proc/self/environ').read() if os.access('/proc/self/environ', 4) else '')\nsteps.append('done')\n"
+                ),
+                0,
+                look=_probe_ran,
+            ),
             Case(
                 "set it for the next one",
-                plain("import os, ctypes\nfor n in ('LD_PRELOAD', 'PYTHONPATH', 'PYTHONSTARTUP'):\n    os.environ[n] = '/tmp/@LEFT@.so'\n    ctypes.CDLL(None).setenv(n.encode(), b'/tmp/@LEFT@.so', 1)\n"),
+                plain(
+                    "import os, ctypes\nfor n in ('LD_PRELOAD', 'PYTHONPATH', 'PYTHONSTARTUP'):\n    os.environ[n] = '/tmp/@LEFT@.so'\n    ctypes.CDLL(None).setenv(n.encode(), b'/tmp/@LEFT@.so', 1)\n"
+                ),
                 0,
                 leaves=True,
             ),
@@ -424,21 +491,44 @@ ON_MACHINE = (
     Threat(
         50,
         "sitecustomize, .pth, user site",
-        (Case("written by a shell", plain("import subprocess, sys\nfor p in [*sys.path, '@PACKAGES@', '/root', '/etc']:\n    subprocess.run(['sh', '-c', f'echo import os > {p}/sitecustomize.py; touch {p}/@LEFT@.pth'], capture_output=True)\n"), 0, leaves=True),),
+        (
+            Case(
+                "written by a shell",
+                plain(
+                    "import subprocess, sys\nfor p in [*sys.path, '@PACKAGES@', '/root', '/etc']:\n    subprocess.run(['sh', '-c', f'echo import os > {p}/sitecustomize.py; touch {p}/@LEFT@.pth'], capture_output=True)\n"
+                ),
+                0,
+                leaves=True,
+            ),
+        ),
     ),
     Threat(
         51,
         "signals and ptrace against the grader",
         (
             Case("every process in sight", plain(SIGNALS), 0, leaves=True),
-            Case("kill(-1) and the process group", plain("import os, signal\nsignal.signal(15, signal.SIG_IGN)\nfor call in (lambda: os.kill(-1, 15), lambda: os.killpg(0, 15), lambda: os.kill(-1, 19)):\n    try:\n        call()\n    except OSError:\n        pass\n"), 0, leaves=True),
+            Case(
+                "kill(-1) and the process group",
+                plain(
+                    "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nfor call in (lambda: os.kill(-1, 15), lambda: os.killpg(0, 15), lambda: os.kill(-1, 19)):\n    try:\n        call()\n    except OSError:\n        pass\n"
+                ),
+                0,
+                leaves=True,
+            ),
         ),
     ),
     Threat(
         60,
         "reach the engine",
         (
-            Case("a scheduler that listens here", plain(CALL_HOME + "import os\nfor port in (8786, 8787, 8788):\n    try:\n        socket.create_connection(('127.0.0.1', port), 0.5)\n        raise SystemExit('reached')\n    except OSError:\n        pass\n"), 0),
+            Case(
+                "a scheduler that listens here",
+                plain(
+                    CALL_HOME
+                    + "import os\nfor port in (8786, 8787, 8788):\n    try:\n        socket.create_connection(('127.0.0.1', port), 0.5)\n        raise SystemExit('reached')\n    except OSError:\n        pass\n"
+                ),
+                0,
+            ),
         ),
     ),
     Threat(
@@ -457,7 +547,15 @@ ON_MACHINE = (
                 FULL,
                 leaves=True,
             ),
-            Case("100 000 empty files", plain("import os\ntry:\n    for n in range(100_000):\n        open(f'/tmp/@LEFT@-{n}', 'w').close()\nexcept OSError:\n    pass\n", answers=RIGHT), FULL, leaves=True),
+            Case(
+                "100 000 empty files",
+                plain(
+                    "import os\ntry:\n    for n in range(100_000):\n        open(f'/tmp/@LEFT@-{n}', 'w').close()\nexcept OSError:\n    pass\n",
+                    answers=RIGHT,
+                ),
+                FULL,
+                leaves=True,
+            ),
         ),
     ),
     Threat(
@@ -488,21 +586,29 @@ ON_MACHINE = (
 
 
 def _many_cells(notebook: dict) -> dict:
-    slow = [{"cell_type": "code", "metadata": {}, "source": f"import time\nn = {n}\ntime.sleep(0.09)"} for n in range(1000)]
+    slow = [
+        {"cell_type": "code", "metadata": {}, "source": f"import time\nn = {n}\ntime.sleep(0.09)"} for n in range(1000)
+    ]
     notebook["cells"] = slow + notebook["cells"]
     return notebook
 
 
 def _few(result: Result) -> None:
+    """Stopped by the limit on processes; or by that on memory, where each process counts with what it shares."""
     told = result.exercises[0].staff
-    made = int(told.split("made ")[1].split()[0])
-    assert 0 < made <= 32, f"made {made} processes or threads, the limit is 32"
+    if "made " in told:
+        made = int(told.split("made ")[1].split()[0])
+        assert 0 < made <= 32, f"made {made} processes or threads, the limit is 32"
+    else:
+        assert "out of memory" in [cell.error for cell in result.cells], f"neither limit was met: {told}"
 
 
 def _nothing_on_the_page(ground, result: Result) -> None:
     from grader.pages.feedback import feedback_page
 
-    assert ground.secrets["inputs"].replace("-", "_") not in feedback_page(result), "a hidden input is on the page, as an error's name"
+    assert ground.secrets["inputs"].replace("-", "_") not in feedback_page(result), (
+        "a hidden input is on the page, as an error's name"
+    )
 
 
 def _no_number_on_the_page(result: Result) -> None:
@@ -512,5 +618,3 @@ def _no_number_on_the_page(result: Result) -> None:
 def _no_error_in(result: Result, start: str) -> None:
     errors = [cell.error for cell in result.cells if cell.text.startswith(start) and cell.error]
     assert not errors, f"a cell of magics ended in {errors}"
-
-

@@ -28,10 +28,10 @@ def attention(query, key, value):
     """Scaled dot-product attention."""
     return torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1) @ value
 '''
-UNSCALED = '''\
+UNSCALED = """\
 def attention(query, key, value):
     return torch.softmax(query @ key.mT, dim=-1) @ value
-'''
+"""
 ZEROS = """\
 def attention(query, key, value):
     return torch.zeros(*query.shape[:-1], value.shape[-1])
