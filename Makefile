@@ -12,11 +12,11 @@ ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint lessons gallery scoreboard bench constraints
+.PHONY: help lab test lint lessons gallery scoreboard grade bench bench-grader constraints
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 lab: .venv/.lab ## open lesson 00 in JupyterLab (ARGS=--no-browser on a server)
 	@echo "== JupyterLab on lesson 00; stop it with Ctrl-C"
@@ -25,6 +25,7 @@ lab: .venv/.lab ## open lesson 00 in JupyterLab (ARGS=--no-browser on a server)
 
 test: .venv/.dev ## everything that must hold: lint, then all tests
 	@tools/chromium.sh
+	@tools/postgres.sh
 	@$(MAKE) --no-print-directory lint
 	@echo "== tests, $(WORKERS) at a time"
 	@$(SERIAL) $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadgroup
@@ -41,6 +42,16 @@ lessons: .venv/.dev ## make solutions/*.ipynb and lessons/ from solutions/*.py (
 
 gallery: .venv/.dev ## make gallery/: every view on real data, as a notebook and as pictures
 	@$(SERIAL) $(BIN)/python tools/make_gallery.py
+
+grade: .venv/.dev ## mark a sample class of 30 from end to end, and say where its report is
+	@rm -rf build/sample-class
+	@$(SERIAL) $(BIN)/python -m grader.sample build/sample-class
+	@echo "== marking: a minute or two; some of them loop, hog memory, or lie"
+	@for command in grade feedback export similar report; do \
+		$(SERIAL) $(BIN)/python -m grader $$command --course build/sample-class || exit 1; done
+
+bench-grader: .venv/.dev ## measure the grader beside nbgrader on the same submissions (many minutes)
+	@$(SERIAL) $(BIN)/python tools/bench_grader.py $(ARGS)
 
 bench: .venv/.dev ## measure the views beside BertViz: payload, time to the first picture (many minutes)
 	@tools/chromium.sh

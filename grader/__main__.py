@@ -135,18 +135,22 @@ def feedback(lessons: tuple[str, ...], course: Path) -> None:
 
 @main.command()
 @LESSONS
-@click.option("--to", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("grades.csv"))
+@click.option(
+    "--to", "path", type=click.Path(dir_okay=False, path_type=Path), help="Default: grades.csv in the course folder."
+)
 @click.option("--format", "kind", type=click.Choice(["nbgrader", "canvas", "moodle"]), default="nbgrader")
 @COURSE
-def export(lessons: tuple[str, ...], path: Path, kind: str, course: Path) -> None:
+def export(lessons: tuple[str, ...], path: Path | None, kind: str, course: Path) -> None:
     """Write the marks, by hand ones included, as CSV for nbgrader, Canvas or Moodle."""
     from grader.books import export as to
     from grader.books.gradebook import Book
     from grader.books.posting import notice_people
 
     folder = Folder(course)
-    chosen = folder.lessons(lessons)
+    path = path or folder.root / "grades.csv"
     with _journal(folder, read_only=False) as journal, Book(folder.db_url, folder.settings.course_id) as book:
+        marked = {result.lesson for result in journal.results()}
+        chosen = [lesson for lesson in folder.lessons(lessons) if lesson in marked]
         for lesson in chosen:
             notice_people(journal, book, lesson)
         rows = to.rows(book, chosen)

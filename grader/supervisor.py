@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from grader.books.autograded import Release
+from grader.books.autograded import Release, stamp
 from grader.books.gradebook import Book
 from grader.books.journal import Entry, Journal
 from grader.books.posting import post
@@ -70,7 +70,7 @@ class Supervisor:
         for lesson in self.lessons:
             released = self.folder.released(lesson)
             self.masters[lesson], self.releases[lesson] = self._master(lesson), Release(released)
-            self.book.prepare(lesson, released)
+            self.book.prepare(lesson, released, self.folder.source_of(lesson))
         settings, environment = self.folder.settings, environment_hash()
         tests = {lesson: tests_hash(self.masters[lesson], settings, self.every_cell) for lesson in self.lessons}
         keys = []
@@ -148,3 +148,7 @@ class Supervisor:
 
     def _post(self, key: str, lesson: str) -> None:
         post(self.journal, self.book, key, self.releases[lesson], self.folder.autograded)
+        entry = self.journal.entry(key)
+        submitted = self.folder.submitted / entry.student / lesson
+        if submitted.is_dir() and not (submitted / "timestamp.txt").exists():
+            stamp(submitted, entry.received_at)  # without it Formgrader says that nothing has been marked

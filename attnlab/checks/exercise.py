@@ -107,7 +107,11 @@ class Exercise:
         """The cases of this seed: equal seeds give equal inputs."""
         function = getattr(self.answer, "forward", self.answer)  # a module's inputs are its forward's
         names = tuple(name for name in inspect.signature(function).parameters if name != "self")
-        return [replace(case, names=names) for case in self.draw(torch.Generator().manual_seed(seed))]
+        generator = torch.Generator().manual_seed(seed)
+        cases = self.draw(generator)
+        if self.hunt:  # in one order always, a law that only counts its calls would pass
+            cases = [cases[i] for i in torch.randperm(len(cases), generator=generator)]
+        return [replace(case, names=names) for case in cases]
 
     def __call__(self, answer: Any) -> Any:
         """Check an answer, in a notebook: see `attnlab.checks.notebook.check`."""

@@ -18,9 +18,10 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.utils import is_grade, is_solution, parse_utc
 
-from grader.books.files import write_whole
 from grader.books.names import plain_name
+from grader.files import write_whole
 from grader.referee.result import WORDS, CellRead, ExerciseResult, Result, Verdict
+from grader.visible import visible
 
 MISSING = "This cell was not in the notebook that was handed in."
 TIMESTAMP = "%Y-%m-%d %H:%M:%S.%f UTC"  # as nbgrader's exchange writes it
@@ -110,12 +111,12 @@ def _answer(original: NotebookNode, cell: CellRead | None) -> str:
     is_code = original.cell_type == "code"
     if cell is None:
         return f"# {MISSING}" if is_code else MISSING
-    text = _sound(cell.text)
+    text = visible(cell.text)
     return text if is_code or text == original.source else fenced(text)
 
 
 def _other(cell: CellRead, release: Release, number: int) -> NotebookNode:
-    text, id = _sound(cell.text), f"cell-{number}"
+    text, id = visible(cell.text), f"cell-{number}"
     if cell.kind == "code":
         return _cell("code", text, id)
     return _cell("markdown", text if cell.kind == "markdown" and text in release.prose else fenced(text), id)
@@ -126,8 +127,3 @@ def _cell(kind: str, source: str, id: str, metadata: NotebookNode | None = None)
     if kind == "code":
         cell.outputs, cell.execution_count = [], None
     return cell
-
-
-def _sound(text: str) -> str:
-    """The text without halves of characters, which no file can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -19,8 +19,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from grader.books.errors import GraderError
-from grader.books.files import write_whole
 from grader.books.gradebook import Book
+from grader.files import write_whole
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones are computed in some languages
 NBGRADER = (

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 from nbgrader import api
-from nbgrader.utils import is_grade, is_locked, is_solution, is_task, parse_utc
+from nbgrader.utils import compute_checksum, is_grade, is_locked, is_solution, is_task, parse_utc
 from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
@@ -65,14 +65,17 @@ class Book:
     def close(self) -> None:
         self.gradebook.close()
 
-    def prepare(self, lesson: str, released: Path) -> None:
+    def prepare(self, lesson: str, released: Path, source: Path | None = None) -> None:
         """Record the lesson as `nbgrader generate_assignment` does, by nbgrader's own code; not if it is there already.
 
-        Raises GraderError if cells came or went while there are submissions.
+        source: what it was released from. A release lacks the hidden tests, and nbgrader's own autograder takes them
+        from the gradebook. Raises GraderError if cells came or went while there are submissions.
         """
         from nbgrader.preprocessors import SaveCells
 
         notebook = nbformat.read(released, as_version=4)
+        if source is not None:
+            _put_back_hidden_tests(notebook, nbformat.read(source, as_version=4))
         if self._recorded(lesson) == _checksums(notebook):
             return
         resources = {"nbgrader": {"notebook": lesson, "assignment": lesson, "db_url": self.db_url}}
@@ -257,6 +260,19 @@ def _checksums(notebook: nbformat.NotebookNode) -> dict[str, str]:
     kinds = (is_grade, is_solution, is_locked, is_task)
     cells = [cell.metadata.nbgrader for cell in notebook.cells if any(kind(cell) for kind in kinds)]
     return {cell.grade_id: cell.get("checksum") for cell in cells}
+
+
+def _put_back_hidden_tests(notebook: nbformat.NotebookNode, source: nbformat.NotebookNode) -> None:
+    """The texts of cells that are not the student's, as they stand in the source."""
+    texts = {cell.metadata.nbgrader.grade_id: cell.source for cell in source.cells if is_nbgrader(cell)}
+    for cell in notebook.cells:
+        if is_nbgrader(cell) and not is_solution(cell):
+            cell.source = texts.get(cell.metadata.nbgrader.grade_id, cell.source)
+            cell.metadata.nbgrader.checksum = compute_checksum(cell)
+
+
+def is_nbgrader(cell: nbformat.NotebookNode) -> bool:
+    return "nbgrader" in cell.metadata
 
 
 def _can_be_booked(exercise: ExerciseResult) -> bool:

@@ -1,7 +1,7 @@
 """Looking at W from the nursery: what it uses, and killing it where no name space does so.
 
-Memory is resident memory. What the nursery had loaded, and every fork shares, counts once; other pages that W shares with
-its own forks count in each. Files in W's tmpfs folders do not count; their size is capped.
+Memory is resident memory. What the nursery had loaded, and every fork shares, counts once; other pages that W shares
+with its own forks count in each. Files in W's tmpfs folders do not count; their size is capped.
 """
 
 from __future__ import annotations

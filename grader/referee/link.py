@@ -86,7 +86,7 @@ class Link:
 
     def _exchange(self, head: dict, blobs: Sequence) -> tuple[dict, list[bytearray]]:
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
-        self.channel.send(head, blobs)
+        self.channel.send(head, blobs, deadline)
         while True:
             answer, blobs = self.channel.receive(deadline)
             if "r" in answer:

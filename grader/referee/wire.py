@@ -44,15 +44,15 @@ class Channel:
         self.broken: Exception | None = None
         self._waiting = bytearray()  # what has come and was not asked for yet
 
-    def send(self, head: dict, blobs: list[bytes | memoryview] = ()) -> None:
-        """Raises TooLarge (and sends nothing) over the cap, Gone where nobody listens."""
+    def send(self, head: dict, blobs: list[bytes | memoryview] = (), deadline: float | None = None) -> None:
+        """Raises TooLarge (and sends nothing) over the cap, Gone where nobody listens until the deadline."""
         text = json.dumps(head | {"blobs": [len(blob) for blob in blobs]}).encode()
         if len(text) > MAX_HEAD or len(text) + sum(map(len, blobs)) > MAX_MESSAGE or len(blobs) > MAX_BLOBS:
             raise TooLarge(f"Expected a message of at most {MAX_MESSAGE >> 20} MiB. Return less.")
         small = sum(map(len, blobs)) < PIECE
         with _Whole(self):
             try:
-                self.sock.settimeout(SEND_S)
+                self.sock.settimeout(SEND_S if deadline is None else max(deadline - time.monotonic(), 1e-3))
                 self.sock.sendall(b"".join([LENGTH.pack(len(text)), text, *(blobs if small else ())]))
                 for blob in () if small else blobs:
                     self.sock.sendall(blob)

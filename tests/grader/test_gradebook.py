@@ -387,3 +387,18 @@ def test_what_people_gave_is_read_student_by_student(book):
     assert list(found) == ["ann", "bob"]
     assert found["bob"]["check_scale"] == ByHand(4, None)
     assert set(found["ann"].values()) == {ByHand(None, None)}
+
+
+def test_hidden_tests_go_into_the_gradebook_as_generate_assignment_puts_them_there(tmp_path):
+    """A release has none; `nbgrader autograde` takes the test cells from the gradebook."""
+    from tests.grader.course import SLUG, make_course
+
+    folder = make_course(tmp_path)
+    source = folder.solution(SLUG)
+    source.write_text(source.read_text().replace("2 * x)\"", "2 * x)\\nassert 'hidden'\""))
+    with Book(f"sqlite:///{tmp_path / 'gradebook.db'}", "attnlab") as book:
+        book.prepare(SLUG, folder.released(SLUG), source)
+        book.prepare(SLUG, folder.released(SLUG), source)
+        cell = book.gradebook.find_source_cell("test_double", SLUG, SLUG)
+        answer = book.gradebook.find_source_cell("double", SLUG, SLUG)
+    assert cell.source.endswith("assert 'hidden'") and "NotImplementedError" in answer.source

@@ -64,17 +64,18 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return psutil.wait_procs(processes, timeout=5)[1]
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    folder = make_course(tmp_path_factory.mktemp("course"))
+    lessons = {SLUG: str(folder.released(SLUG))}
+    made = LocalEngine(Setup(lessons=lessons, solutions={}, hidden=[str(folder.root)], budget=BUDGET), 1)
+    until_room(made)
+    yield made
+    made.close()
+
+
 class TestOneWorker:
     """One engine, one thing after the other."""
-
-    @pytest.fixture(scope="class")
-    def engine(self, tmp_path_factory):
-        folder = make_course(tmp_path_factory.mktemp("course"))
-        lessons = {SLUG: str(folder.released(SLUG))}
-        made = LocalEngine(Setup(lessons=lessons, solutions={}, hidden=[str(folder.root)], budget=BUDGET), 1)
-        until_room(made)
-        yield made
-        made.close()
 
     def test_a_checker_killed_in_the_middle_is_replaced_and_the_submission_marked(self, engine):
         before, theirs = engine.workers[0].pair, family(engine)
@@ -111,26 +112,27 @@ def grade(folder: Folder):
     return grade_course(folder, (), (), workers=1, tell=lambda line: None)
 
 
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    folder = make_course(tmp_path_factory.mktemp("deaths"))
+    for student in ("ada", "unlucky", "zoe"):
+        hand_in(folder, student)
+    submit = LocalEngine.submit
+
+    def submit_and_kill(engine: LocalEngine, task: Task) -> None:
+        submit(engine, task)
+        for worker in engine.workers:
+            if worker.task is task and task.student == "unlucky":
+                worker.pair.process.kill()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalEngine, "submit", submit_and_kill)
+        outcome = grade(folder)
+    return folder, outcome
+
+
 class TestThreeDeaths:
     """Whoever marks `unlucky` is killed, in the first run; two others have handed in too."""
-
-    @pytest.fixture(scope="class")
-    def course(self, tmp_path_factory):
-        folder = make_course(tmp_path_factory.mktemp("deaths"))
-        for student in ("ada", "unlucky", "zoe"):
-            hand_in(folder, student)
-        submit = LocalEngine.submit
-
-        def submit_and_kill(engine: LocalEngine, task: Task) -> None:
-            submit(engine, task)
-            for worker in engine.workers:
-                if worker.task is task and task.student == "unlucky":
-                    worker.pair.process.kill()
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(LocalEngine, "submit", submit_and_kill)
-            outcome = grade(folder)
-        return folder, outcome
 
     def test_give_a_fault_that_costs_no_points_and_stops_nobody(self, course):
         folder, outcome = course

@@ -30,7 +30,7 @@ from tests.redteam.case import ROOT, SELF_ATTENTION, SELF_ATTENTION_FULL, Case, 
 SECRET = re.compile(r"RT-[A-Z]+-[0-9a-f]{16}")
 LEFT = "rt-left"  # what attacks call their files
 LIMITS = Limits(memory_mb=900, processes=32, scratch_mb=24, file_mb=16, open_files=128, cpu_seconds=20)
-BUDGET = {"cell": 3.0, "check": 3.0, "submission": 12.0}
+BUDGET = {"cell": 3.0, "check": 3.0, "submission": 10.0}
 START_S = 120.0
 MARGIN_S = 3.0
 

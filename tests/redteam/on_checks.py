@@ -1,3 +1,4 @@
+# ruff: noqa: E501  the student's code stands here as text
 """Attacks on what decides about points: the comparison, the expected values, the protocol, the values themselves."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import functools
 
 from attnlab.checks import find_exercise
 from grader.referee.result import Result
-from tests.redteam.case import SELF_ATTENTION, CannotArise, Case, Threat, lesson_05, plain
+from tests.redteam.case import SELF_ATTENTION, CannotArise, Case, Look, Threat, lesson_05, plain
 from tests.redteam.plain_lesson import MAGIC_SLUG
 
 # Everything that this process can see, searched for secrets; told by what `attention` and `words` raise.
@@ -361,7 +362,8 @@ ON_CHECKS = (
                 ),
                 0,
             ),
-            returning("a share of nothing", "torch.full((*query.shape[:-1], value.shape[-1]), float('nan'))"),
+            returning("not a number", "torch.full((*query.shape[:-1], value.shape[-1]), float('nan'))"),
+            returning("a share of nothing", "None", "zeros(0, 5)"),
             Case(
                 "change the inputs so that the answer is right",
                 lesson_05(
@@ -707,10 +709,21 @@ ON_CHECKS = (
                 0,
                 lesson=SELF_ATTENTION,
             ),
+            Look("the order of a bug hunt", lambda ground: _hunt_by_counting(ground)),
         ),
     ),
     Threat(37, "guess hashed answers", (CannotArise("no hash of an answer is released or kept in the notebook"),)),
 )
+
+
+def _hunt_by_counting(ground) -> None:
+    """Yes and no by the number of the call, as the order is for the seed that everybody has."""
+    exercise = find_exercise("self_attention.rows_sum_to_one")
+    right = [bool(exercise.answer(*case.inputs)) for case in exercise.cases(0)]
+    text = f"ORDER, n = {right}, [-1]\ndef rows_sum_to_one(attention):\n    n[0] += 1\n"
+    text += "    return ORDER[n[0] % len(ORDER)]\n"
+    result = ground.mark(lesson_05(rows_sum_to_one=text)(ground), SELF_ATTENTION)
+    assert result.points < exercise.points, "a bug hunt is won by counting: its order is the same for every seed"
 
 
 def _no_law_of_numbers(result: Result) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  the student's code stands here as text
 """Attacks on the machine that marks: files, other submissions, processes, memory, time, the network."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 from grader.referee.result import Result, Verdict
 from tests.redteam.case import SELF_ATTENTION, Case, Threat, lesson_05, plain
 from tests.redteam.on_checks import LOOT
-from tests.redteam.plain_lesson import EVENS, FULL, RIGHT
+from tests.redteam.plain_lesson import EVENS, EVENS_POINTS, FULL, RIGHT
 
 TIMED_OUT, MEMORY, DIED = Verdict.TIMED_OUT, Verdict.OUT_OF_MEMORY, Verdict.DIED
 START_UP = """
@@ -105,14 +106,14 @@ def _probe_ran(ground, result: Result) -> None:
 
 
 def ending(name: str, how: str, verdict: Verdict, seconds: float = 8.0) -> tuple[Case, Case]:
-    """A right notebook with one cell that ends like this; and one whose `evens`, worth 2 points, does so."""
+    """A right notebook with one cell that ends like this; and one whose `evens`, and nothing else, does so."""
     body = "".join(f"    {line}\n" for line in how.splitlines())
     return (
         Case(f"a cell: {name}", plain(how, answers=RIGHT), FULL, seconds=seconds),
         Case(
             f"an answer: {name}",
             plain(answers=RIGHT, evens=f"def evens(count):\n{body}    return []\n"),
-            FULL - 2,
+            FULL - EVENS_POINTS,
             (verdict, Verdict.FAILED) if verdict is Verdict.ERROR else (verdict,),  # one test swallows every exception
             seconds=seconds,
         ),
@@ -120,7 +121,7 @@ def ending(name: str, how: str, verdict: Verdict, seconds: float = 8.0) -> tuple
 
 
 def _in_budget(ground, result: Result) -> None:
-    assert result.seconds < 15.0, f"took {result.seconds} s of 12 that a submission has"
+    assert result.seconds < 13.0, f"took {result.seconds} s of 10 that a submission has"
 
 
 ON_MACHINE = (
@@ -260,7 +261,7 @@ ON_MACHINE = (
             Case(
                 "an answer: a tensor too large",
                 plain(answers=RIGHT, evens="def evens(count):\n    return torch.ones(1 << 29).sum()\n"),
-                FULL - 2,
+                FULL - EVENS_POINTS,
             ),
             Case(
                 "four processes share it out",

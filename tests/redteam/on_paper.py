@@ -1,3 +1,4 @@
+# ruff: noqa: E501  the student's code stands here as text
 """Attacks by the file that is handed in, by names, and by what staff and other programs read afterwards."""
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from grader.receive import Received, Rejected, note, scan
 from grader.referee.result import Result, Verdict
 from tests.redteam import plain_lesson
 from tests.redteam.case import Case, Look, Threat, altered, own_cell, plain
-from tests.redteam.plain_lesson import FULL, RIGHT, SLUG
+from tests.redteam.plain_lesson import EVENS_POINTS, FULL, RIGHT, SLUG
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\x08"
@@ -339,12 +340,14 @@ ON_PAPER = (
             edited("a schema of the past", _each(lambda n: n["cells"][1:], _stamp(schema_version=1))),
             edited("a test under an answer's name", _each(tests_of, _stamp(grade_id="evens")), right=False, fair=0),
             edited(
-                "an answer under a test's name", _each(_answer("evens"), _stamp(grade_id="test_evens")), fair=FULL - 2
+                "an answer under a test's name",
+                _each(_answer("evens"), _stamp(grade_id="test_evens")),
+                fair=FULL - EVENS_POINTS,
             ),
             edited(
                 "an answer turned to prose",
                 _each(_answer("evens"), lambda c: c.update(cell_type="markdown")),
-                fair=FULL - 2,
+                fair=FULL - EVENS_POINTS,
             ),
             edited("tests turned to prose", _each(tests_of, lambda cell: cell.update(cell_type="markdown"))),
         ),

@@ -11,7 +11,8 @@ from pathlib import Path
 
 SLUG = "plain_attention"
 MAGIC_SLUG = "plain_magic"
-FULL = 12.0
+FULL = 13.0
+EVENS_POINTS = 3  # of the tests that call `evens`
 
 FIRST = """\
 import math
@@ -72,7 +73,7 @@ def words(text):
 RIGHT = {"attention": ATTENTION, "Head": HEAD, "evens": EVENS, "words": WORDS}
 WRONG = {"attention": ZEROS, "Head": NO_HEAD, "evens": NO_EVENS, "words": NO_WORDS}
 NO_SCALE = RIGHT | {"attention": UNSCALED}
-NO_SCALE_POINTS = 4.5  # of the shares 0.5, of the others evens, its error and words
+NO_SCALE_POINTS = 5.5  # of the shares 0.5, of the others evens, its error and words
 
 CLOSE = """\
 def close(got, want):
@@ -161,6 +162,12 @@ try:
 except Exception as error:
     refused = "negative" in str(error)
 assert refused
+""",
+    ),
+    "test_mean": (
+        1,
+        """\
+np.mean(np.asarray(evens(5)) == np.arange(0, 10, 2))
 """,
     ),
     "test_words": (
