@@ -37,7 +37,8 @@ from grader.settings import Settings
 
 try:
     import dask
-    from distributed import Client, Future, WorkerPlugin, get_worker
+    from distributed import Client, Future, Security, WorkerPlugin, get_worker
+    from distributed.comm import connect
 except ImportError as missing:
     do = "Install it, here and on the workers: pip install 'attnlab[cluster]'"
     raise GraderError("--scheduler", "dask.distributed, the extra `cluster`", str(missing), do) from missing
@@ -169,16 +170,18 @@ class ClusterEngine:
 
     def _connected(self) -> Client:
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GiB"})  # a batch of notebooks is one
-        client = None
         try:
+            asyncio.run(_knock(self.scheduler))
             client = Client(self.scheduler, timeout=CONNECT_S, set_as_default=False)
-            client.wait_for_workers(1, timeout=CONNECT_S)
         except (OSError, RuntimeError, ValueError, TypeError) as error:
-            if client is not None:
-                client.close()
-            do = "Start the scheduler and its workers, and give the certificates to this command too (docs/cluster.md)."
-            expected = "a Dask scheduler with at least one worker"
-            raise GraderError(self.scheduler, expected, str(error) or type(error).__name__, do) from error
+            do = "Start one, and give the certificates to this command too if it has any (docs/cluster.md)."
+            raise GraderError(self.scheduler, "a Dask scheduler", _told(error), do) from error
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except (OSError, RuntimeError) as error:
+            client.close()
+            do = "Start workers, with the scheduler's address (docs/cluster.md)."
+            raise GraderError(self.scheduler, "at least one worker", _told(error), do) from error
         return client
 
     def room(self) -> int:
@@ -251,6 +254,16 @@ class ClusterEngine:
     def _fits(self, batch: list[Task], task: Task, size: int) -> bool:
         alone = self._alone & {batch[-1].key, task.key}
         return not alone and len(batch) < size and sum(len(t.notebook) for t in [*batch, task]) <= BATCH_BYTES
+
+
+async def _knock(address: str) -> None:
+    """Is anybody there who lets us in? A Client that nobody lets in would complain for as long as it lives."""
+    comm = await connect(address, timeout=CONNECT_S, **Security().get_connection_args("client"))
+    await comm.close()
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _done(task: Task, text: str, why: str) -> Done:

@@ -8,7 +8,7 @@ import functools
 from attnlab.checks import find_exercise
 from grader.referee.result import Result
 from tests.redteam.case import SELF_ATTENTION, CannotArise, Case, Look, Threat, lesson_05, plain
-from tests.redteam.plain_lesson import MAGIC_SLUG
+from tests.redteam.plain_lesson import FULL, MAGIC_SLUG, RIGHT
 
 # Everything that this process can see, searched for secrets; told by what `attention` and `words` raise.
 LOOT = """
@@ -91,6 +91,17 @@ attention = lambda *a: Anything()
 evens = lambda count: Row([count])
 words = lambda text: Number(7)
 Head = Anything
+"""
+LYING_GRADIENT = """
+right = attention
+class Lie(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, key, value):
+        return right(query, key, value)
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.ones(3, 4), torch.zeros(3, 4), None
+attention = Lie.apply
 """
 YES = """
 class Yes:
@@ -364,6 +375,16 @@ ON_CHECKS = (
             ),
             returning("not a number", "torch.full((*query.shape[:-1], value.shape[-1]), float('nan'))"),
             returning("a share of nothing", "None", "zeros(0, 5)"),
+            Case("gradients that are none", plain(LYING_GRADIENT, answers=RIGHT), FULL - 1),
+            Case(
+                "gradients of the protocol's own making",
+                plain(
+                    "from grader.referee import link\n"
+                    "link.Link._serve_vjp = lambda self, head, blobs: ({'v': {'k': 'list', 'v': [None] * 7}}, [])\n",
+                    answers=RIGHT,
+                ),
+                FULL - 1,
+            ),
             Case(
                 "change the inputs so that the answer is right",
                 lesson_05(
@@ -707,6 +728,18 @@ ON_CHECKS = (
                 "answers to what everybody sees",
                 lambda ground: lesson_05(dot_product_scores=memorised())(ground),
                 0,
+                lesson=SELF_ATTENTION,
+            ),
+            Case(
+                "ask the implementations of a bug hunt too much",
+                lesson_05(
+                    "kept = []\n",
+                    rows_sum_to_one="def rows_sum_to_one(attention):\n    x = torch.zeros(1, 200_000, 1)\n"
+                    "    kept.append(attention)\n    attention(x, x, x)\n    return True\n",
+                    soft_lookup="kept[0](1, 2, 3) if kept else None\n",
+                ),
+                0,
+                seconds=14.0,
                 lesson=SELF_ATTENTION,
             ),
             Look("the order of a bug hunt", lambda ground: _hunt_by_counting(ground)),
