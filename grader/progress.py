@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from grader.referee.result import Result
 
-EVERY_S = 0.5
+EVERY_S = 2.0
 
 
 class Progress:

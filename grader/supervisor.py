@@ -6,6 +6,7 @@ then the gradebook, then files; each step can be repeated, and a finished mark i
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ from grader.referee.without import grader_fault, unreadable
 
 TRIES = 3  # then the submission is given to a person
 WAIT_S = 1.0
+DAMAGED = "The copy kept at receipt is damaged. Remove it from grading/received and mark again."
 
 
 @dataclass
@@ -118,7 +120,12 @@ class Supervisor:
                 entry = waiting.pop()
                 tries[entry.key] += 1
                 self.journal.start(entry.key)
-                engine.submit(self._task(entry))
+                task = self._task(entry)
+                if hashlib.sha256(task.notebook).hexdigest() != entry.submission:
+                    fault = self._fault(task, DAMAGED)
+                    self._finish(Done(task, fault), progress, each)
+                    continue
+                engine.submit(task)
                 under_way += 1
             for done in engine.wait(WAIT_S):
                 under_way -= 1

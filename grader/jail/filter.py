@@ -93,6 +93,7 @@ EXAMINED = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "prlimit64": (302, 261),
+    "setsockopt": (54, 208),
 }
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -103,6 +104,7 @@ MAP_SHARED_ANONYMOUS, MAP_GROWSDOWN = (
     0x100,
 )  # a map that grows down is a stack to the kernel: RLIMIT_DATA skips it
 SOCK_TYPE_MASK = 0xF
+BUFFER_SIZES = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF and both by force: the kernel's memory, which no limit counts
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCHITECTURE = 0, 4
@@ -174,6 +176,15 @@ def program(machine: str, network: bool) -> bytes:
             ),
         ),
         _for_call(number["prlimit64"], _argument(0) + _unless([0])),  # one's own limits, not another process's
+        _for_call(
+            number["setsockopt"],
+            _argument(1)
+            + _op(EQUAL, socket.SOL_SOCKET, 1, 0)
+            + _op(RETURN, ALLOW)
+            + _argument(2)
+            + b"".join(_op(EQUAL, option, 0, 1) + _deny() for option in BUFFER_SIZES)
+            + _op(RETURN, ALLOW),
+        ),
         _op(RETURN, ALLOW),
     ]
     return b"".join(parts)

@@ -23,10 +23,10 @@ class Limits:
     """
 
     memory_mb: int = 2048
-    processes: int = 64
+    processes: int = 32
     scratch_mb: int = 128
     file_mb: int = 64
-    open_files: int = 256
+    open_files: int = 128
     cpu_seconds: int = 300
 
 

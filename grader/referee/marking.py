@@ -69,9 +69,9 @@ class Marking:
         if plan is None:
             return self._unreadable(why, start)
         self._walk_all(plan)
-        if not self.every_cell and plan.left_out and self._misses_a_name():
+        if plan.left_out and self._misses_a_name():
             self.results, self.guilty = {}, {}
-            plan = make_plan(self._rows, self.master, every_cell=True)
+            plan = make_plan(self._rows, self.master, own_cells=True)
             self._walk_all(plan)
         exercises = [self.results.get(cell.grade_id) or unmarked(cell) for cell in self.master.marked]
         return self._result(_overall(exercises), exercises, start, plan)

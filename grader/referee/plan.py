@@ -31,7 +31,7 @@ class Plan:
     steps: list[Step]
     defines: list[set[str]]  # cell by cell
     notes: list[str] = field(default_factory=list)
-    left_out: int = 0
+    left_out: bool = False  # is a cell that the student wrote or changed not run?
 
 
 @dataclass
@@ -66,8 +66,8 @@ def _checked(row: Any) -> _Read:
     return _Read(**texts, tags=tags, **{key: set(names) for key, names in lists.items()})
 
 
-def make_plan(read: list[_Read], master: Master, every_cell: bool = False) -> Plan:
-    """The steps for a submission. `every_cell` leaves nothing out."""
+def make_plan(read: list[_Read], master: Master, every_cell: bool = False, own_cells: bool = False) -> Plan:
+    """The steps for a submission. `every_cell` leaves nothing out; `own_cells` nothing that the student wrote."""
     notes: list[str] = []
     known, seen = master.by_id, set()
     cells, roles = [], []
@@ -86,7 +86,7 @@ def make_plan(read: list[_Read], master: Master, every_cell: bool = False) -> Pl
         roles.append((stamped, copy_of_test))
         own = cell.text != stamped.text if stamped is not None else cell.text not in master.texts()
         cells.append(CellRead(cell.kind, cell.text, cell.grade_id if stamped else "", own))
-    run = _to_run(read, roles, master, every_cell)
+    run = _to_run(read, roles, master, every_cell, {i for i, cell in enumerate(cells) if cell.own and own_cells})
     steps = [
         Step(check=stamped) if stamped is not None and stamped.tests else Step(cell=i)
         for i, (stamped, _) in enumerate(roles)
@@ -96,26 +96,31 @@ def make_plan(read: list[_Read], master: Master, every_cell: bool = False) -> Pl
         if cell.tests and cell.grade_id not in seen:
             notes.append(f"The cell `{cell.grade_id}` was missing; the course's own was used.")
             steps.append(Step(check=cell))
-    code = sum(cell.kind == "code" and not (role and role.tests) for cell, (role, _) in zip(read, roles, strict=True))
-    return Plan(cells, steps, [cell.defines for cell in read], notes, code - len(run))
+    left_out = any(cells[i].own for i in _able(read, roles) - run)
+    return Plan(cells, steps, [cell.defines for cell in read], notes, left_out)
 
 
-def _to_run(read: list[_Read], roles: list, master: Master, every_cell: bool) -> set[int]:
-    """The places of the cells to run."""
-    able = [
+def _able(read: list[_Read], roles: list) -> set[int]:
+    """The places of the code cells that are the student's to run: all but tests and copies of tests."""
+    return {
         i
         for i, (cell, (stamped, copy_of_test)) in enumerate(zip(read, roles, strict=True))
         if cell.kind == "code" and cell.text.strip() and not copy_of_test and not (stamped and stamped.tests)
-    ]
+    }
+
+
+def _to_run(read: list[_Read], roles: list, master: Master, every_cell: bool, wanted: set[int]) -> set[int]:
+    """The places of the cells to run."""
+    able = _able(read, roles)
     if every_cell:
-        return set(able)
-    run = {i for i in able if roles[i][0] is not None or NOT_FOR_MARKS not in read[i].tags}
+        return able
+    run = {i for i in able if i in wanted or roles[i][0] is not None or NOT_FOR_MARKS not in read[i].tags}
     for _ in range(ROUNDS):  # until nothing more is asked for
-        more = set(able) & _asked_for(read, run, master)
+        more = able & _asked_for(read, run, master)
         if more <= run:
             return run
         run |= more
-    return set(able)  # a chain of names that no lesson has
+    return able  # a chain of names that no lesson has
 
 
 def _asked_for(read: list[_Read], run: set[int], master: Master) -> set[int]:

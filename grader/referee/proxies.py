@@ -21,7 +21,7 @@ from grader.referee.link import Link
 from grader.referee.values import Writer
 from grader.referee.wire import Channel, Malformed
 
-MAX_CALLBACK_BYTES = 1 << 20  # what the student's code may send to a function of ours
+MAX_CALLBACK_BYTES = 1 << 16  # what the student's code may send to a function of ours, which may square it
 MAX_PARAMETERS = 5000
 _DOTTED = re.compile(r"[A-Za-z_]\w{0,99}|\d{1,6}", re.ASCII)
 

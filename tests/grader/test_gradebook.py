@@ -395,7 +395,7 @@ def test_hidden_tests_go_into_the_gradebook_as_generate_assignment_puts_them_the
 
     folder = make_course(tmp_path)
     source = folder.solution(SLUG)
-    source.write_text(source.read_text().replace("2 * x)\"", "2 * x)\\nassert 'hidden'\""))
+    source.write_text(source.read_text().replace('2 * x)"', "2 * x)\\nassert 'hidden'\""))
     with Book(f"sqlite:///{tmp_path / 'gradebook.db'}", "attnlab") as book:
         book.prepare(SLUG, folder.released(SLUG), source)
         book.prepare(SLUG, folder.released(SLUG), source)

@@ -184,6 +184,14 @@ def test_memory_that_no_limit_counts_is_refused(nursery, code):
     assert refusal(nursery, code) == errno.EPERM
 
 
+@pytest.mark.parametrize("option", ["SO_SNDBUF", "SO_RCVBUF"])
+def test_the_kernels_own_buffers_cannot_be_made_larger(nursery, option):
+    code = f"import socket; socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.{option}, 1 << 22)"
+    assert refusal(nursery, code) == errno.EPERM
+    kept = "import socket; socket.socketpair()[0].setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1); answer = 1"
+    assert nursery.student(kept)["answer"] == 1
+
+
 def test_a_private_map_and_shared_arrays_still_work(nursery):
     said = nursery.student("""
 import mmap, multiprocessing as mp

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import tempfile
 import time
@@ -95,6 +96,7 @@ class Ground:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
         os.close(self.descriptor)
         self.listeners.close()
+        shutil.rmtree(self.folder)
 
     def placed(self, text: str) -> str:
         """The text with the places of this ground in it: an attack may know where everything lies."""

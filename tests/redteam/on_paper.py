@@ -112,7 +112,8 @@ def _chain(notebook: dict) -> None:
 
 class _Course:
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="redteam-course-"))
+        self._removed_at_the_end = tempfile.TemporaryDirectory(prefix="redteam-course-")
+        self.root = Path(self._removed_at_the_end.name)
         self.folder = Folder(self.root)
         self.folder.submitted.mkdir()
 
