@@ -69,7 +69,12 @@ def _filled(path: Path, where: str, given: Any, kind: type) -> Any:
         default = defaults[name]
         number = isinstance(default, int | float) and isinstance(value, int | float) and not isinstance(value, bool)
         if not number and not isinstance(value, type(default)):
-            raise GraderError(f"{path}, {name}", f"a {type(default).__name__}", repr(value), "Correct the value.")
+            raise GraderError(
+                f"{path}, {name}",
+                "text in quotes" if isinstance(default, str) else "a number",
+                repr(value),
+                "Correct the value.",
+            )
         if number and value <= 0:
             raise GraderError(f"{path}, {name}", "a number above zero", repr(value), "Correct the value.")
         if name == "max_notebook_mb" and value > MOST_MB:

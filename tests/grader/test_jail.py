@@ -77,7 +77,7 @@ def test_the_tree_holds_the_system_and_one_empty_home(nursery):
     shadow = "open('/etc/shadow')"
     assert refusal(nursery, shadow) == errno.ENOENT
     assert (
-        nursery.student("import os; answer = os.path.exists('/var') or os.path.exists('/work/shared')")["answer"]
+        nursery.student("import os; answer = os.path.exists('/var') or os.path.exists('/srv')")["answer"]
         is False
     )
 
