@@ -92,6 +92,20 @@ evens = lambda count: Row([count])
 words = lambda text: Number(7)
 Head = Anything
 """
+# Reads memory where it lies: the kernel copies a page into a pipe, or says that there is none.
+PAGES = """
+libc = ctypes.CDLL(None, use_errno=True)
+planted = ["RT-" + "PLANTED-" + "0" * 16, b"RT-" + b"PLANTED-" + b"0" * 16 + bytes(100_000)]
+ends = os.pipe()
+memory = re.compile(rb"RT-[A-Z]+-[0-9a-f]{16}")
+near = {id(x) >> 24 for x in (planted, planted[0], planted[1], gc, torch, globals(), object(), 10**30, print)}
+for block in sorted({n + d for n in near for d in range(-4, 5)}):
+    for page in range(block << 24, (block + 1) << 24, 1 << 14):
+        count = libc.write(ends[1], ctypes.c_void_p(page), 1 << 14)
+        if count > 0:
+            loot.update(found.decode() for found in memory.findall(os.read(ends[0], 1 << 14)))
+steps.append("done")
+"""
 LYING_GRADIENT = """
 right = attention
 class Lie(torch.autograd.Function):
@@ -182,6 +196,10 @@ def returning(name: str, attention: str, evens: str = "", seconds: float = 8.0) 
 
 def _probe_ran(ground, result: Result) -> None:
     assert "done" in result.exercises[0].staff, f"the probe did not run to its end: {result.exercises[0].staff[:300]}"
+
+
+def _planted_was_found(ground, result: Result) -> None:
+    assert "RT-PLANTED-0" in result.exercises[0].staff, f"the probe found nothing: {result.exercises[0].staff[:300]}"
 
 
 def _told_one_socket(ground, result: Result) -> None:
@@ -454,6 +472,7 @@ ON_CHECKS = (
                 0,
                 look=_probe_ran,
             ),
+            Case("memory, page by page, by the kernel", plain(LOOT + PAGES), 0, seconds=14.0, look=_planted_was_found),
             Case(
                 "the whole memory",
                 plain(
