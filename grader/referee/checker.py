@@ -19,7 +19,7 @@ from grader.referee.desk import Desk
 from grader.referee.master import Master, read_master
 from grader.referee.wire import Channel, Gone
 
-MEMORY_MB = 6144  # of this process: functions of ours are called with what student code made up
+MEMORY_MB = 3072  # of this process: functions of ours are called with what student code made up
 
 
 class Checker:

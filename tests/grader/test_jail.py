@@ -76,10 +76,7 @@ def test_the_tree_holds_the_system_and_one_empty_home(nursery):
     assert said["answer"] == [["student"], [], "/home/student"]
     shadow = "open('/etc/shadow')"
     assert refusal(nursery, shadow) == errno.ENOENT
-    assert (
-        nursery.student("import os; answer = os.path.exists('/var') or os.path.exists('/srv')")["answer"]
-        is False
-    )
+    assert nursery.student("import os; answer = os.path.exists('/var') or os.path.exists('/srv')")["answer"] is False
 
 
 def test_only_harmless_devices_exist(nursery):
