@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import asdict
@@ -30,6 +31,13 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except GraderError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            where = error.filename or "the course folder"
+            raise click.ClickException(
+                f"{where}: expected room; got a full disk. Free space and run it again."
+            ) from error
 
 
 @click.group(cls=Commands)

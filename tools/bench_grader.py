@@ -45,6 +45,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from grader.folder import Folder  # noqa: E402
 from grader.jail.syscalls import PR_SET_CHILD_SUBREAPER, prctl  # noqa: E402
 from grader.pipeline.kernel import environment  # noqa: E402
 from grader.pipeline.release import CONFIG, generate  # noqa: E402
@@ -202,6 +203,7 @@ class Bench:
         self.folder, self.submissions, self.workers = folder, submissions, workers
         self.course, self.theirs = folder / "course", folder / "nbgrader-course"
         write_course(self.course, submissions)
+        Folder(self.course).secret()  # all runs draw the same inputs
         shutil.copytree(self.course, self.theirs, ignore=shutil.ignore_patterns("lessons"))
         generate([LESSON], self.theirs)
         (self.theirs / "grader").mkdir()
