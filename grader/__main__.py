@@ -121,8 +121,16 @@ def report(lessons: tuple[str, ...], course: Path, as_json: bool) -> None:
     with _journal(folder) as journal:
         chosen = folder.lessons(lessons)
         results = [result for lesson in chosen for result in journal.results(lesson)]
+        broken, (rows, last) = journal.audit.verify(), journal.audit.head()
     path = write_report(results, folder.grading / "report.html")
-    click.echo(json.dumps(summary(results)) if as_json else f"The report: {path}")
+    if as_json:
+        audit = {"rows": rows, "last": last, "broken_at": broken}
+        return click.echo(json.dumps(summary(results) | {"audit": audit}))
+    click.echo(
+        f"The audit of all marks: {rows} rows, {'whole' if broken is None else f'broken at row {broken}'}; "
+        f"the last one is {last[:16]}. Note that down: rows cut off at the end show only there."
+    )
+    click.echo(f"The report: {path}")
 
 
 @main.command()

@@ -51,13 +51,14 @@ def closure(code: str, root: Path, package: str = "attnlab") -> list[Path]:
 
 def _imported(tree: ast.AST, path: Path | None, root: Path, package: str) -> set[Path]:
     names: set[str] = set()
+    by_name = _imports_by_name(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             module = _absolute(node, path, root)
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _imports_by_name(tree):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and by_name:
             names |= {node.value, _module_name(path, root) + node.value if node.value.startswith(".") else ""}
     return {file for name in names if name.split(".")[0] == package for file in _files(name, root)}
 
