@@ -64,6 +64,20 @@ def test_every_mistake_loses_marks(exercise, seed):
 
 
 @each_exercise
+def test_a_mistake_breaks_the_same_laws_under_every_seed(exercise):
+    """Two students with the same wrong answer get the same points, and so does one who is marked twice."""
+    draw = random.Random(exercise.full_name)
+    seeds = [draw.getrandbits(31) for _ in range(16)]
+    wavering = {}
+    for mistake in exercise.mistakes:
+        broken = [frozenset(mark(exercise, mistake.answer, seed, diagnosed=False).broken) for seed in seeds]
+        always = frozenset.intersection(*broken)
+        if sometimes := frozenset.union(*broken) - always:
+            wavering[mistake.name] = {law: sum(law in laws for laws in broken) for law in sometimes}
+    assert not wavering, f"how many of {len(seeds)} seeds broke a law: {wavering}"
+
+
+@each_exercise
 @under_each_seed
 def test_every_mistake_gets_its_own_diagnosis(exercise, seed):
     given = {mistake.name: mark(exercise, mistake.answer, seed).diagnosis for mistake in exercise.mistakes}

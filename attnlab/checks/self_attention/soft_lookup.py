@@ -14,6 +14,7 @@ from attnlab.reference.soft_dictionary import soft_lookup as reference
 
 def draw(generator: torch.Generator) -> list[Case]:
     size = draw_sizes(generator, "batch", "queries", "keys", "width", "features")
+    size["keys"] = size["keys"] if size["keys"] > 2 else 10  # the cold look-up asks for two, others must be there
     b, q, k = size["batch"], size["queries"], size["keys"]
     query = torch.randn(b, q, size["width"], generator=generator)
     key = torch.randn(b, k, size["width"], generator=generator)
@@ -35,15 +36,17 @@ def draw(generator: torch.Generator) -> list[Case]:
 def distinct_directions(batch: int, keys: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """Keys (batch, keys, width) of random lengths, no two nearly parallel: those even a cold look-up would mix.
 
-    They stand around a circle, in random order, in a random plane.
+    They stand half a radian apart on an arc, in random order, in a random plane. The first is short and all others
+    are long, so that its neighbours would drown it if lengths counted.
     """
-    angles = torch.arange(keys) * 2 * torch.pi / keys
-    circle = torch.zeros(keys, width)
-    circle[:, 0], circle[:, 1] = angles.cos(), angles.sin()
+    angles = torch.arange(keys) * 0.5
+    arc = torch.zeros(keys, width)
+    arc[:, 0], arc[:, 1] = angles.cos(), angles.sin()
     turned = torch.linalg.qr(torch.randn(batch, width, width, generator=generator)).Q
     order = torch.randperm(keys, generator=generator)
-    lengths = 0.5 + 2 * torch.rand(batch, keys, 1, generator=generator)
-    return lengths * (circle[order] @ turned)
+    lengths = 3.0 + torch.rand(batch, keys, 1, generator=generator)
+    lengths[:, 0] /= 6.0
+    return lengths * (arc[order] @ turned)
 
 
 def cold_is_a_dictionary(seen: Seen) -> str | None:

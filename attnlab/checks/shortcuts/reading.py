@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from attnlab.checks.shortcuts.names import ALWAYS, matched
 
@@ -26,6 +27,7 @@ class Shortcut:
         return f"{self.name} (line {self.line})" if self.line else self.name
 
 
+@lru_cache(maxsize=512)  # most cells of a class are the lesson's own; nobody changes a tree
 def parsed(text: str) -> ast.Module:
     """The tree of a cell, with IPython's own lines passed over where they are in the way. Raises one of UNREADABLE."""
     with warnings.catch_warnings():

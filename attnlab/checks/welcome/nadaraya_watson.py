@@ -13,13 +13,21 @@ from attnlab.reference.nadaraya_watson import nadaraya_watson as reference
 
 def draw(generator: torch.Generator) -> list[Case]:
     size = draw_sizes(generator, "batch", "queries", "keys", "width", "features")
+    size["keys"] = size["keys"] if size["keys"] > 2 else 10  # two stand side by side, others must be there
     b, q, k, d = (size[axis] for axis in ("batch", "queries", "keys", "width"))
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
     queries, keys, values = normal(b, q, d), normal(b, k, d), normal(b, k, size["features"])
-    narrow, usual, wide = (torch.tensor([0.4, 1.3, 2.6]) + 0.3 * torch.rand(3, generator=generator)).tolist()
+    # Beside the first query, where x > 0 > y, stand two keys. The first is nearer, but the other is so in city blocks,
+    # and has the larger dot product.
+    queries[:, 0, :2] = queries[:, 0, :2].abs() * torch.tensor([1.0, -1.0])
+    keys[:, :2] = queries[:, :1]
+    keys[:, 0, :2] += 0.03
+    keys[:, 1, 0] += 0.048
+    # Even the narrow one leaves float32 something of the nearest Gaussian.
+    narrow, usual, wide = (torch.tensor([0.6, 1.3, 2.6]) + 0.3 * torch.rand(3, generator=generator)).tolist()
     far = queries.double()  # so far away, float32 has no digits left for the differences
     far[:, 0] += 100 / d**0.5
     moved = 3.0 * normal(d)

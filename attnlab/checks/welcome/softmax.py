@@ -13,12 +13,15 @@ from attnlab.reference.softmax import softmax as reference
 
 def draw(generator: torch.Generator) -> list[Case]:
     size = draw_sizes(generator, "batch", "queries", "keys")
+    size["keys"] = size["keys"] if size["keys"] > 2 else 10  # with one of them hidden, two are left to compete
     scores = torch.randn(*size.values(), generator=generator) * 1.5
     colder, hotter = 0.2 + 0.5 * torch.rand(2, generator=generator) + torch.tensor([0.0, 1.5])
     hidden = scores.clone()
     hidden[..., -1] = -torch.inf
     apart = scores.clone()
     apart[:, 0] -= 700.0
+    steep = 300.0 * scores.tanh()
+    steep[:, 0, :2] = torch.tensor([400.0, 401.0])  # neither weight is 0 or 1, so here the temperature shows
     return [
         Case("plain", (scores,)),
         Case("low temperature", (scores, colder.item())),
@@ -27,7 +30,7 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("one key", (scores[0, :, :1],)),
         Case("a constant added", (scores + 2.5,)),
         Case("large scores", (scores * 400,)),
-        Case("large scores, low temperature", (scores * 60, colder.item())),
+        Case("large scores, low temperature", (steep * colder, colder.item())),
         Case("very negative scores", (scores - 900,)),
         Case("rows of very different size", (apart,)),
         Case("a score of -inf", (hidden,)),
