@@ -13,6 +13,9 @@ import click
 from grader.books.errors import GraderError
 from grader.folder import Folder
 
+# jsonschema, which comes with nbgrader, would build a grammar for a kind of address that nothing here uses: 3 seconds.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 COURSE = click.option(
     "--course",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

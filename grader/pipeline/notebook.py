@@ -8,9 +8,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from grader.pipeline.headers import exercise_header
 from grader.pipeline.source import Cell, Source
+from grader.tags import NOT_FOR_MARKS
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-NOT_FOR_MARKS = "not-for-marks"
 
 
 def make_notebook(source: Source, lesson) -> NotebookNode:

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from grader.pipeline.notebook import NOT_FOR_MARKS
 from grader.referee.reading import names_of, without_magics
+from grader.tags import NOT_FOR_MARKS
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from grader.pipeline.notebook import NOT_FOR_MARKS
 from grader.referee.master import Master, MasterCell
 from grader.referee.result import CellRead
 from grader.referee.wire import Malformed
+from grader.tags import NOT_FOR_MARKS
 
 ROUNDS = 20
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grader.pipeline.notebook import NOT_FOR_MARKS
 from grader.sample.draft import Draft
+from grader.tags import NOT_FOR_MARKS
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from grader.jail.tiers import probes, tier_reached
 from grader.mutants import CORE
 from grader.mutation_operators import OWN
-from grader.pipeline.notebook import NOT_FOR_MARKS
 from grader.referee.master import Master, read_master
 from grader.referee.pair import Pair, PairDied, Setup
 from grader.referee.result import Result, Verdict
+from grader.tags import NOT_FOR_MARKS
 
 ROOT = Path(__file__).parents[2]
 WELCOME, TINY = "00_welcome", "tiny"

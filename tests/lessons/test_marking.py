@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from grader.pipeline import kernel
-from grader.pipeline.notebook import NOT_FOR_MARKS
+from grader.tags import NOT_FOR_MARKS
 
 
 @pytest.mark.slow
