@@ -105,9 +105,10 @@ def test_on_a_lesson_in_plain_style(tmp_path):
     folder, slug = Folder(tmp_path), plain_lesson.SLUG
     secrets = {"tests": "a note", "inputs": "one"}
     stubs = dict.fromkeys(plain_lesson.RIGHT, "raise NotImplementedError\n")
+    right = plain_lesson.RIGHT
     made = {
         "lessons": plain_lesson.cells(stubs, secrets, tests=False),
-        "solutions": plain_lesson.cells(plain_lesson.RIGHT, secrets),
+        "solutions": plain_lesson.cells(right, secrets),
     }
     for kind, cells in made.items():
         write(folder.root / kind / slug / f"{slug}.ipynb", plain_lesson.notebook(cells))

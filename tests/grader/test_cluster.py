@@ -1,5 +1,6 @@
 """Marking on a cluster: a real scheduler and real workers, as processes of their own on this machine."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -23,6 +24,15 @@ from tests.grader.course import DOUBLE, MEAN, SLUG, STUB, hand_in, make_course, 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
 
 START_S = 60
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_running_loop():
+    """Playwright, of tests that ran before in this process, leaves an event loop running in the main thread."""
+    running = asyncio.events._get_running_loop()
+    asyncio.events._set_running_loop(None)
+    yield
+    asyncio.events._set_running_loop(running)
 
 
 class Cluster:
