@@ -2,10 +2,10 @@
 
 from attnlab.viz.explore import explore
 from attnlab.viz.figure import Figure, figure
-from attnlab.viz.plots import curves, matrix
+from attnlab.viz.plots import bars, curves, matrix, runs
 from attnlab.viz.record import AttentionRecord, Grid, Link
 from attnlab.viz.views import View, compare, gate, heads, heatmap, links, neuron, overlay, space_time
 
 __all__ = ["AttentionRecord", "Figure", "Grid", "Link", "View"]
 __all__ += ["compare", "gate", "heads", "heatmap", "links", "neuron", "overlay", "space_time"]
-__all__ += ["curves", "explore", "figure", "matrix"]
+__all__ += ["bars", "curves", "explore", "figure", "matrix", "runs"]
