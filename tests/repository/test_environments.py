@@ -19,7 +19,7 @@ def plain(name: str) -> str:
 
 
 def pinned(lines: list[str]) -> dict[str, str]:
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    rows = [line.partition(";")[0] for line in lines if line.strip() and not line.startswith("#")]
     assert [row for row in rows if not re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!]+", row)] == []
     return {plain(name): version for name, version in (row.split("==") for row in rows)}
 
