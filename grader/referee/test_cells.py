@@ -81,29 +81,55 @@ class TestBench:
     ours: set[str] = field(default_factory=set)  # the names that the course's locked cells define
     helpers: list[MasterCell] = field(default_factory=list)  # locked cells that carry no mark
     recorders: list[Recorder] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)  # name -> the import that binds it and was not needed yet
+    settings: dict[str, Any] = field(default_factory=dict)  # of the recorders, for the submission at hand
 
     @classmethod
     def of(cls, master: Master) -> TestBench:
-        """Import what the lesson's cells import; that is done here once, from the release."""
+        """Import what the tests use of what the lesson's cells import; that is done here once, from the release.
+
+        A lesson imports a lot that only its figures need, and that would take a second and 50 MB here. Should a test
+        come by such a name all the same (in a text that it evaluates), it is imported then.
+        """
         bench = cls(master)
         bench.solved = {name for cell in master.cells if cell.solution for name in names_of(cell.text).defines}
         bench.helpers = [
             c for c in master.cells if c.kind == "code" and c.locked and c.points is None and not c.solution
         ]
+        tests = [cell for cell in master.cells if cell.tests] + bench.helpers
+        used = {name for cell in tests for names in [names_of(cell.text)] for name in names.needs | names.late}
         for statement in master.imports():
-            exec(statement, bench.own)
-        for name, value in bench.own.items():
-            if isinstance(value, Lesson):
-                bench.own[name] = Recorder(value)
-                bench.recorders.append(bench.own[name])
+            bound = names_of(statement).defines
+            if bound & (used | {"*"}):
+                bench._import(statement)
+            else:
+                bench.waiting |= dict.fromkeys(bound, statement)
         return bench
+
+    def _import(self, statement: str) -> None:
+        found: dict[str, Any] = {}
+        exec(statement, found)
+        for name, value in found.items():
+            if isinstance(value, Lesson):
+                value = Recorder(value)
+                vars(value).update(self.settings)
+                self.recorders.append(value)
+            self.own[name] = value
+
+    def imported(self, name: str) -> bool:
+        """Is there such a name among the imports? One that is waiting is brought in."""
+        if name in self.waiting:
+            statement = self.waiting[name]
+            self.waiting = {other: its for other, its in self.waiting.items() if its != statement}
+            self._import(statement)
+        return name in self.own
 
     def names(self, seed: int, ran: list[str], policy: str) -> Names:
         """A fresh name space for one submission; for `ran` and `policy` see Recorder."""
-        names = Names(self.own, self.solved, self.ours)
+        names = Names(self.own, self.solved, self.ours, self.imported)
+        self.settings = {"seed": seed, "report": None, "names": names, "ran": ran, "policy": policy}
         for recorder in self.recorders:
-            recorder.seed, recorder.report, recorder.names = seed, None, names
-            recorder.ran, recorder.policy = ran, policy
+            vars(recorder).update(self.settings)
         return names
 
     def run(self, cell: MasterCell, names: Names, seconds: float) -> Outcome:

@@ -1,7 +1,10 @@
 """The gradebook as nbgrader keeps it: the same rows, a submission at a time, and never over a person's marks."""
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from traitlets.config import Config
 
 from grader.books.audit import ByHand
 from grader.books.errors import GraderError
-from grader.books.gradebook import Book
+from grader.books.gradebook import Book, newest_schema
 from grader.pipeline.release import generate
 from grader.referee.result import CellRead, ExerciseResult, Result, Verdict
 
@@ -115,6 +118,14 @@ def mixed_release(folder: Path) -> Path:
     path = folder / "07_mixed.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     return path
+
+
+def test_a_new_gradebook_has_the_version_that_nbgrader_would_give_it():
+    """Ours is read in this process; nbgrader starts `alembic` for it."""
+    scripts = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ask = "from nbgrader.api import get_alembic_version; print(get_alembic_version())"
+    said = subprocess.check_output([sys.executable, "-c", ask], env=os.environ | {"PATH": scripts}, text=True)
+    assert newest_schema() == said.strip()
 
 
 class TestPreparing:

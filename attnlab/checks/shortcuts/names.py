@@ -62,3 +62,10 @@ def spellings(name: str) -> tuple[str, ...]:
         head, tail = ".".join(parts[: capitals[0]]), ".".join(parts[capitals[0] :])
         return (name, f"{head}.*.{tail}")
     return (name, *(door + parts[-1] for door in BACK_DOORS), *OTHER_SPELLINGS.get(name, ()))
+
+
+@functools.lru_cache(maxsize=64)
+def stems(names: frozenset[str]) -> tuple[str, ...]:
+    """A text that holds none of these among its words, whole or as part of one, has no way to any of the names."""
+    last = (spelling.rpartition(".")[2].strip("*") for name in names for spelling in spellings(name))
+    return tuple(sorted(set(last)))

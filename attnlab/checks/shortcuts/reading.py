@@ -40,6 +40,20 @@ def parsed(text: str) -> ast.Module:
             )
 
 
+@lru_cache(maxsize=512)
+def words_of(text: str) -> str:
+    """Every name and every string of a cell as Python reads it, one a line; nothing of one that cannot be read.
+
+    Whatever a `Reader` finds is put together from these, and taking them out is quick.
+    """
+    try:
+        tree = parsed(text)
+    except UNREADABLE:
+        return ""
+    parts = (value for node in ast.walk(tree) for _, value in ast.iter_fields(node))
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
 # --- What a name may stand for. A string is the full name of something imported; "?" is not known; "?.x" is the
 # --- attribute x of something not known; "lib.Thing()" is an instance. The rest is the learner's own.
 
