@@ -528,3 +528,16 @@ def test_a_policy_that_does_not_exist_is_told_and_not_taken_for_none(monkeypatch
     with pytest.raises(ValueError, match="one of ignore, warn, refuse; got 'refues'"):
         welcome.softmax(lambda scores, temperature=1.0: scores)
     assert policy("refuse") == "refuse"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f(x):\n    return getattr(torch, "soft" "max")(x, -1)',
+        'def f(x):\n    return getattr(torch, "\\x73oftmax")(x, -1)',
+        "def f(x):\n    return torch.\N{MATHEMATICAL ITALIC SMALL S}oftmax(x, -1)",
+    ],
+)
+def test_names_are_looked_for_as_python_reads_them_and_not_as_they_are_written(source):
+    assert "softmax" not in source
+    assert [found.name for found in find_shortcuts(["import torch", source], "f", SOFTMAX)] == ["torch.softmax"]
