@@ -171,8 +171,7 @@ class Link:
         ]
         found: Sequence[torch.Tensor | None] = [None] * len(leaves)
         if pairs and leaves:
-            outs, weights = zip(*pairs, strict=True)
-            found = torch.autograd.grad(outs, leaves, weights, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(_weighted_sum(pairs), leaves, retain_graph=True, allow_unused=True)
         writer = Writer(self.own)
         return {"v": writer.write([None if g is None else g.detach() for g in found])}, writer.blobs
 
@@ -188,6 +187,15 @@ class Link:
             if grad is not None and (not isinstance(grad, torch.Tensor) or grad.shape != shape):
                 raise Malformed("a gradient of another shape than its input")
         return found
+
+
+def _weighted_sum(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """A number whose gradient is the vector-Jacobian product. Weights handed to autograd itself would make torch
+    import sympy first, half a second in every nursery. Raises RuntimeError where a weight has another shape."""
+    if any(out.shape != weight.shape for out, weight in pairs):
+        raise RuntimeError("Expected a gradient of the shape of its output.")  # it would be broadcast, at any size
+    with torch.enable_grad():  # it may be asked for in the middle of another gradient
+        return sum(torch.real(out * w.conj()).sum() if out.is_complex() else (out * w).sum() for out, w in pairs)
 
 
 class _Pending:

@@ -1,6 +1,7 @@
 """Calls across the gap: the same values, gradients, errors and modules as in one process, and nothing else."""
 
 import builtins
+import subprocess
 import sys
 
 import numpy as np
@@ -91,6 +92,30 @@ class TestFunctions:
         with across("def f(a, b): return a * 3") as names:
             names["f"](a, b).sum().backward()
         assert a.grad.tolist() == [3, 3] and b.grad is None
+
+    def test_complex_numbers_get_their_gradients(self):
+        x = torch.tensor([1 + 2j, 3 - 1j], requires_grad=True)
+        y = x.detach().clone().requires_grad_()
+        with across("def f(x): return x * x * (2 - 1j)") as names:
+            names["f"](x).abs().sum().backward()
+        (y * y * (2 - 1j)).abs().sum().backward()
+        assert torch.allclose(x.grad, y.grad)
+
+    def test_a_gradient_of_another_shape_is_refused_before_it_is_broadcast(self):
+        with across("def f(x): return x * 2") as names:
+            x = torch.ones(5, 1, requires_grad=True)
+            number = names["f"](x).grad_fn.number
+            with pytest.raises(RuntimeError, match="shape of its output"):
+                names.link.backward(number, [torch.ones(1, 7)], [x.shape])
+
+    def test_gradients_load_no_sympy(self):
+        program = (
+            "import sys, torch\nfrom tests.grader.gap import across\n"
+            "with across('def f(x): return x * 2') as names:\n"
+            "    names['f'](torch.ones(3, requires_grad=True)).sum().backward()\n"
+            "sys.__stdout__.write(str('sympy' in sys.modules))"
+        )
+        assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False"
 
     def test_the_same_tensor_twice_is_one_over_there(self):
         with across("def f(a, b): return a is b, a is not b") as names:
