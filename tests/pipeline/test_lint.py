@@ -237,3 +237,13 @@ def test_lint_of_a_whole_lesson(built_once):
     assert "cell 4: a bare picture; show it with attnlab.viz.figure(..., alt=, table=)" in found
     assert "1 core exercises; expected at least 5" in found
     assert not any("slowest" in line or "memory" in line for line in found)
+
+
+def test_cells_that_are_run_when_marking_do_not_import_the_answers(source):
+    imports = "from attnlab.reference.softmax import softmax\nimport attnlab.papers.dhvt\nimport torch\n"
+    found = list(code.answers_stay_out_of_marking(source(f"# %%\n{imports}")))
+    assert [sentence.split(",")[0] for sentence in found] == [
+        "cell 1: imports attnlab.reference.softmax",
+        "cell 1: imports attnlab.papers.dhvt",
+    ]
+    assert list(code.answers_stay_out_of_marking(source(f'# %% role="experiment"\n{imports}'))) == []

@@ -1,10 +1,12 @@
 """The lesson's code: how long its cells are, and whether its figures can be read without seeing."""
 
+import ast
 from collections.abc import Iterator
 from statistics import median
 
 from grader.pipeline.lint.calls import calls
 from grader.pipeline.source import Cell, Source
+from grader.referee.inert import WITHHELD
 
 LINES = 30
 USUAL_LINES = (3, 8)
@@ -45,4 +47,20 @@ def figures_have_words(source: Source) -> Iterator[str]:
                 yield f"cell {cell.number}: {function}(...) without {missing}="
 
 
-RULES = (no_long_cells, usual_length, figures_have_words)
+def answers_stay_out_of_marking(source: Source) -> Iterator[str]:
+    """A cell without a role is run when a submission is marked, and these imports fail there."""
+    for cell in source.code:
+        if cell.role or cell.check:
+            continue
+        for node in ast.walk(ast.parse(cell.text)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.startswith(WITHHELD):
+                    yield (
+                        f"cell {cell.number}: imports {name}, which is not there while marking; "
+                        'give its cell role="experiment"'
+                    )
+
+
+RULES = (no_long_cells, usual_length, figures_have_words, answers_stay_out_of_marking)
