@@ -7,7 +7,6 @@
 
 Our query is their decoder state h_t, our key their encoder state h_s. concat is Bahdanau's score with W_a = [W U].
 None of them is scaled. location has a row of W_a for each place, so there is a longest sentence.
-Departs from the paper: nothing but the order of letters.
 """
 
 from jaxtyping import Float
@@ -15,8 +14,6 @@ from torch import Tensor
 
 from attnlab.reference.additive_attention import additive_scores
 from attnlab.reference.dot_product import dot_product_scores
-
-METHODS = ("dot", "general", "concat")
 
 
 def luong_scores(
@@ -31,14 +28,15 @@ def luong_scores(
     weight: for general (query_width, key_width); for concat (hidden, query_width + key_width), the query's columns
     first. vector: for concat (hidden,). dot needs equal widths.
     """
-    if method == "dot":
-        return dot_product_scores(query, key)
-    if method == "general":
-        return dot_product_scores(query @ weight, key)
-    if method == "concat":
-        to_query, to_key = weight.split([query.shape[-1], key.shape[-1]], dim=-1)
-        return additive_scores(query, key, to_query, to_key, vector)
-    raise ValueError(f"Expected method to be one of dot, general, concat; got {method!r}.")
+    match method:
+        case "dot":
+            return dot_product_scores(query, key)
+        case "general":
+            return dot_product_scores(query @ weight, key)
+        case "concat":
+            to_query, to_key = weight.split([query.shape[-1], key.shape[-1]], dim=1)
+            return additive_scores(query, key, to_query, to_key, vector)
+    raise ValueError(f"Expected dot, general or concat for the method, got {method!r}.")
 
 
 def location_scores(

@@ -241,7 +241,7 @@ def test_gradients_are_those_of_finite_differences(name):
 
 
 def test_a_method_that_is_none_is_told_what_there_is():
-    with pytest.raises(ValueError, match="dot, general, concat; got 'cosine'"):
+    with pytest.raises(ValueError, match="dot, general or concat for the method, got 'cosine'"):
         luong.luong_scores(normal(0, Q, DQ), normal(1, K, DQ), "cosine")
 
 
