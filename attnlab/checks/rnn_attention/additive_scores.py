@@ -36,7 +36,7 @@ def saturated(b: int, q: int, k: int, dq: int, dk: int, n: int) -> tuple[torch.T
     """Every tanh is at 1, so every score is at the sum of the vector."""
     return (
         *(torch.full((b, q, dq), 1e3), torch.full((b, k, dk), 1e3)),
-        *(torch.ones(n, dq), torch.ones(n, dk), torch.full((n,), 0.3)),
+        *(torch.ones(n, dq), torch.ones(n, dk), torch.full((n,), 0.1)),
     )
 
 

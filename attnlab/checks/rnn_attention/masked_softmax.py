@@ -96,7 +96,7 @@ def flawed(
     if masking in ("-inf", "after", "after, shared out again"):
         weights = weights.masked_fill(~mask, 0.0)
     if masking == "after, shared out again":
-        weights = weights / (weights.sum(axis, keepdim=True) + 1e-6)
+        weights = weights / (weights.sum(axis, keepdim=True) + 1e-8)
     weights = weights[..., : int(lengths.max())] if trimmed else weights
     return weights.detach() if cut else weights
 

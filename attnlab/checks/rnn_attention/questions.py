@@ -55,13 +55,13 @@ PREDICTIONS = (
     ),
     Question(
         "marked",
-        "One token in a sequence carries a mark, and the answer is that token's sign. A plain RNN reads 100 tokens, and "
+        "One token in a sequence carries a mark, and the answer is that token's sign. A plain RNN reads 80 tokens, and "
         "we train three read-outs for the same few steps. Which one learns it?",
         {
             "a": Choice(
-                "the last state", "The mark stands 50 steps back on average, and the gradient does not get there."
+                "the last state", "The mark stands 40 steps back on average, and the gradient does not get there."
             ),
-            "b": Choice("the mean of all states", "The one state that matters is one of a hundred, and drowns."),
+            "b": Choice("the mean of all states", "The one state that matters is one of eighty, and drowns."),
             "c": Choice(
                 "attention over all states",
                 "Each state is one step away, and the mark says which one counts.",
