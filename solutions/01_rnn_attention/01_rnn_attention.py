@@ -46,7 +46,7 @@ check.recall()
 # above 1 it amplifies. Change the two numbers in the list. Can you find a radius that still knows after 100 steps? You cannot
 # break anything, and you are not expected to win.
 
-# %%
+# %% role="experiment"
 def weights_of(radius, seed, hidden=64):
     """Input weight, state weight of this spectral radius, and bias of a plain RNN."""
     draw = torch.Generator().manual_seed(seed)
@@ -55,9 +55,6 @@ def weights_of(radius, seed, hidden=64):
     return torch.eye(hidden), from_state, torch.zeros(hidden)
 
 
-print("a state weight of", tuple(weights_of(0.8, seed=0)[1].shape), "numbers")
-
-# %% role="experiment"
 def remembered(radius, steps, sequences=800):
     from_input, from_state, bias = weights_of(radius, seed=0)
     first = torch.randint(2, (sequences,)) * 2.0 - 1
@@ -272,9 +269,6 @@ def forgetting(spectral_radius, noise):  # move both; each figure is one seed
 
 explore(forgetting, spectral_radius=(0.5, 1.5, 1.0), noise=(0.0, 1.0, 0.5))
 
-# %% [markdown]
-# Bahdanau begins training with $v_a = 0$ and small random $W_a$, $U_a$. What does such a decoder see before it has learnt anything?
-
 # %% role="predict"
 check.predict("uniform")
 
@@ -469,7 +463,8 @@ figure(
 # ## Experiment 2: dates
 #
 # `samedi 26 septembre 2026` → `2026-09-26`. Four languages, the formats from Unicode's CLDR. A plain bidirectional RNN reads the letters;
-# your `attention_decoder_step` writes ten symbols. Days that occur in training do not occur in the test.
+# your `attention_decoder_step` writes ten symbols. Days that occur in training do not occur in the test. One cell a seed, each with two
+# trainings of the same steps: with attention, and from the last states alone.
 
 # %% role="experiment"
 pairs = load_dates(7000, seed=1)
@@ -523,6 +518,9 @@ class Reader(nn.Module):
 
 print(f"{sum(p.numel() for p in Reader(True, len(letters)).parameters()):,} parameters, with and without attention")
 
+# %% role="predict"
+check.predict("no_attention")
+
 # %% role="experiment"
 def taught(attends, training, test, steps=150, seed=0):
     """A trained reader, and the share of test items that it writes right in full, every 25 steps."""
@@ -541,15 +539,6 @@ def taught(attends, training, test, steps=150, seed=0):
     return model, history
 
 
-print("64 items a step, 150 steps, three seeds, with attention and without")
-
-# %% [markdown]
-# One cell a seed. Each trains the network twice, for the same steps: with attention, and without.
-
-# %% role="predict"
-check.predict("no_attention")
-
-# %% role="experiment"
 reader, history = taught(True, training, test, seed=0)
 curves_of = {"with attention": [history.watched], "without": [taught(False, training, test, seed=0)[1].watched]}
 print({name: [f"{share:.0%}" for share in seeds[0]] for name, seeds in curves_of.items()})
@@ -603,11 +592,9 @@ def aligned(date):
     return heatmap(record, title=f"Written as {written}; the year looks at “{date[max(0, centre - 2) : centre + 3]}”")
 
 
-explore(aligned, date="monday, july 20, 2026")
-
-# %% role="experiment"
 _, weights = read("monday, july 20, 2026", reader)
 print(f"while it writes the year, {weights[:4, -6:].sum(dim=1).mean():.0%} of the weight lies on the last six letters")
+explore(aligned, date="monday, july 20, 2026")
 check.outcome("dates")
 
 # %% [markdown] why=true
@@ -624,13 +611,12 @@ check.outcome("dates")
 # Dates run backwards, French numbers do worse: `quatre-vingt-dix-sept`, four twenties ten seven, is 97. Here many letters make one digit, and
 # the nine needs two words of it. Four digits, zeros in front.
 
-# %% role="experiment"
+# %% role="interactive"
 order = torch.randperm(len(words), generator=torch.Generator().manual_seed(0)).tolist()
 shuffled = [words[i] for i in order]
-counter, history = taught(True, coded(shuffled[300:]), coded(shuffled[:300]), steps=200)
+counter, history = taught(True, coded(shuffled[300:]), coded(shuffled[:300]), steps=125)
 print("numbers right in full, one seed:", [f"{share:.0%}" for share in history.watched])
 
-# %% role="interactive"
 number = "quatre-vingt-dix-sept"
 written, weights = read(number, counter)
 record = AttentionRecord(weights, kind="cross", query_labels=[f"{i}: {s}" for i, s in enumerate(written)],
