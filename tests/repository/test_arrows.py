@@ -24,12 +24,14 @@ AT_THE_TOP = {
 IN_FUNCTIONS = {
     "attnlab/viz": {"matplotlib", "ipywidgets", "IPython", "anywidget", "traitlets", "PIL", "bertviz", "torch"},
     "attnlab/checks": {"matplotlib", "ipywidgets", "IPython"},
+    "attnlab/data": {"babel", "num2words"},
 }
 # Inside reference/ a file imports only from files above it.
 REFERENCE_ORDER = [
     *("softmax", "entropy", "weighted_average", "nadaraya_watson", "dot_product", "soft_dictionary"),
     *("counting", "resnet"),
-    *(),  # lesson 01
+    *("rnn", "masked_softmax", "additive_attention", "luong_attention"),  # lesson 01
+    *("attention_decoder", "local_attention", "attention_pooling"),  # lesson 01
     *(),  # lesson 02
     *(),  # lesson 03
     *(),  # lesson 04
