@@ -30,6 +30,8 @@ REFERENCE_ORDER = [
     *("softmax", "entropy", "weighted_average", "nadaraya_watson", "dot_product", "soft_dictionary"),
     *("counting", "resnet"),
     *(),  # lesson 01
+    *("squeeze_excitation", "spatial_squeeze_excitation", "concurrent_squeeze_excitation"),
+    *("efficient_channel_attention", "gate_cost"),
     *(),  # lesson 02
     *(),  # lesson 03
     *(),  # lesson 04
