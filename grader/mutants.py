@@ -47,7 +47,9 @@ CORE = (
 
 # Mutants that no check can tell from the reference, not counted: exercise -> the changed line -> why.
 ONE_DEVICE = "a check runs on the CPU, where tensors lie unasked; tests/reference tries another device"
+FOUR_AXES = "a layer is given batches of maps, where axis +2 is axis -2"
 EQUIVALENT = {
+    "squeeze_excitation.SqueezeExcitation": {"return features.mean(dim=(+2, -1))": FOUR_AXES},
     "welcome.leave_one_out": {"itself = torch.eye(keys.shape[-2], dtype=torch.bool)": ONE_DEVICE},
     "self_attention.causal_mask": {"return torch.ones(length, length, dtype=torch.bool).tril()": ONE_DEVICE},
 }

@@ -27,7 +27,7 @@ def excite(
 
 def hidden_width(channels: int, reduction: int) -> int:
     """How many numbers all channels are told in, at least one."""
-    return max(1, channels // reduction)
+    return channels // reduction or 1
 
 
 class SqueezeExcitation(nn.Module):

@@ -259,11 +259,11 @@ excite = Exercise(
         ).sigmoid(),
         "unit by unit": _unit_by_unit,
         "by tanh": lambda summary, down, up: (((summary @ down.T).relu() @ up.T / 2).tanh() + 1) / 2,
-        "1x1 convolutions": lambda summary, down, up: F.conv1d(
-            F.conv1d(summary.reshape(-1, summary.shape[-1], 1), down[..., None]).relu(), up[..., None]
-        )
-        .sigmoid()
-        .reshape(summary.shape),
+        "1x1 convolutions": lambda summary, down, up: (
+            F.conv1d(F.conv1d(summary.reshape(-1, summary.shape[-1], 1), down[..., None]).relu(), up[..., None])
+            .sigmoid()
+            .reshape(summary.shape)
+        ),
     },
     hints=(
         "Take a summary of zeros. What gates come out, and what should come out of a sigmoid at 0?",

@@ -29,9 +29,9 @@ def counts(*cases: str) -> Question:
     def holds(seen: Seen) -> str | None:
         for case in cases:
             got, want = seen.output(case, "parameters"), seen.expected(case, "parameters")
-            for channels, mine, theirs in zip(seen.cases[case].inputs[0].tolist(), got.tolist(), want.tolist()):
+            widths, reduction = seen.cases[case].inputs
+            for channels, mine, theirs in zip(widths.tolist(), got.tolist(), want.tolist(), strict=True):
                 if mine != theirs:
-                    reduction = seen.cases[case].inputs[1]
                     return f"{channels} channels, reduction {reduction}: you count {mine:,}, it is {theirs:,} ({case})."
         return None
 

@@ -254,9 +254,11 @@ squeeze = Exercise(
         "sum over count": lambda features: features.sum((-2, -1)) / (features.shape[-2] * features.shape[-1]),
         "one axis after the other": lambda features: features.mean(-1).mean(-1),
         "einsum": lambda features: torch.einsum("...yx->...", features) / features[..., :, :].shape[-2:].numel(),
-        "library": lambda features: F.adaptive_avg_pool2d(features.flatten(0, -4) if features.ndim > 4 else features, 1)
-        .flatten(-3)
-        .reshape(features.shape[:-2]),
+        "library": lambda features: (
+            F.adaptive_avg_pool2d(features.flatten(0, -4) if features.ndim > 4 else features, 1)
+            .flatten(-3)
+            .reshape(features.shape[:-2])
+        ),
         "loops": _in_loops,
     },
     hints=(

@@ -13,10 +13,10 @@ from attnlab.reference.squeeze_excitation import SqueezeExcitation as reference
 
 
 def draw(generator: torch.Generator) -> list[Case]:
-    size = draw_sizes(generator, "batch", "y", "x", "hidden")
-    b, y, x, hidden = size["batch"], size["y"] + 9, size["x"] + 9, size["hidden"] + 1
+    y, x = (size + 6 for size in draw_sizes(generator, "y", "x").values())
+    b, hidden = (int(torch.randint(low, low + 3, (), generator=generator)) for low in (2, 5))
     reduction = 3
-    c = hidden * reduction + 1  # rounds down to `hidden`
+    c = hidden * reduction + 1  # rounds down to `hidden`; 16, 19 or 22, where y and x are below 16
 
     def case(name: str, features: torch.Tensor, build: tuple, hidden: int, gradients: bool = False) -> Case:
         return Case(name, (features,), build=build, weights=parameters(*build, hidden=hidden), gradients=gradients)

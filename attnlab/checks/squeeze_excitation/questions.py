@@ -1,0 +1,1 @@
+RECALL = PREDICTIONS = QUIZ = ()
