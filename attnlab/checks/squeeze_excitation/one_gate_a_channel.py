@@ -260,7 +260,7 @@ def _loops(layer):
 
 
 def _mirrored(layer):
-    """A gate that knows the whole map does not care where things stand: shuffle the places, and shuffle back."""
+    """Where every place of a map has the same ratio, moving the map by one place changes nothing."""
     features = torch.randn(2, 8, 3, 7)
     ratios = layer(features) / features
     return all(torch.allclose(ratios, ratios.roll(1, dims=axis), atol=1e-3) for axis in (-2, -1))
