@@ -94,8 +94,10 @@ def learn_lamps(gate_for, seed, steps=300):
         pictures, wanted, _ = draw_lamps(32, generator, known)
         return F.cross_entropy(network(pictures), wanted)
 
+    def right(network):
+        return 100 * (network(tests).argmax(dim=1) == answers).float().mean()
+
     network = built(seed, lambda: lamp_network(gate_for))
-    right = lambda network: 100 * (network(tests).argmax(dim=1) == answers).float().mean()
     return network, train(network, loss, steps, learning_rate=1e-2, seed=seed, watch=right).watched[-1]
 
 
@@ -561,8 +563,10 @@ def learn_digits(gate_for, seed):
         chosen = torch.randint(1200, (64,), generator=generator)
         return F.cross_entropy(network(ink[chosen, None]), labels[chosen])
 
+    def right(network):
+        return 100 * (network(ink[1200:, None]).argmax(dim=1) == labels[1200:]).float().mean()
+
     network = built(seed, lambda: digit_network(gate_for))
-    right = lambda network: 100 * (network(ink[1200:, None]).argmax(dim=1) == labels[1200:]).float().mean()
     return network, train(network, loss, 250, learning_rate=1e-2, seed=seed, watch=right).watched[-1]
 
 
@@ -640,7 +644,7 @@ check.predict("cost")
 with torch.device("meta"):
     image = torch.empty(1, 3, 224, 224)
     macs = [multiply_accumulates(n, image) for n in (resnet.eval(), se_resnet.eval())]
-    first = [multiply_accumulates(ResNet(50, g, stride_in_first=True).eval(), image) for g in (None, MyGate)]
+    first = [multiply_accumulates(ResNet(50, gate=g, stride_in_first=True).eval(), image) for g in (None, MyGate)]
 print(f"multiply-accumulates: {macs[0] / 1e9:.3f} and {macs[1] / 1e9:.3f} billion, {macs[1] / macs[0] - 1:.3%} more")
 print(f"with the stride in the first convolution, as in the paper: {first[0] / 1e9:.3f} and {first[1] / 1e9:.3f}")
 check.outcome("cost")
