@@ -47,19 +47,6 @@ PREDICTIONS = (
         },
     ),
     Question(
-        "photo_channels",
-        "On which photo does the channel of fine detail have the largest mean?",
-        {
-            "a": Choice("the rocket, against the dark sky", "Most of that picture is smooth."),
-            "b": Choice(
-                "the pagoda, with its roofs and trees",
-                "Detail is nearly everywhere, and a mean asks how much of the map is loud.",
-                right=True,
-            ),
-            "c": Choice("the flower, with its sharp petals", "The petals are sharp, and what lies behind them is not."),
-        },
-    ),
-    Question(
         "additive",
         "The network of the puzzle has no gate. We turn the lamp on. Its scores for the ten digits change by some amount. Is "
         "it the same amount in every picture?",
@@ -71,15 +58,6 @@ PREDICTIONS = (
                 right=True,
             ),
             "c": Choice("Nothing changes: it cannot see the lamp.", "It sees the lamp; it cannot combine it."),
-        },
-    ),
-    Question(
-        "lamp_gates",
-        "With the squeeze, how many pictures of 100 will it read rightly after the same number of steps?",
-        {
-            "a": Choice("about 50", "That is what one gets without knowing which digit is meant."),
-            "b": Choice("about 75", "That is the most that is possible without a gate of the whole map, not with one."),
-            "c": Choice("about 90", "The gate knows the lamp wherever it is, and turns one ink down.", right=True),
         },
     ),
     Question(
@@ -105,15 +83,6 @@ PREDICTIONS = (
             "a": Choice("the first", "Early features are edges and strokes; every digit needs them."),
             "b": Choice("all alike", "It would be so if every layer knew as much about the class."),
             "c": Choice("the last", "Late features belong to certain digits, and so do their gates.", right=True),
-        },
-    ),
-    Question(
-        "cost",
-        "SE-ResNet-50 against ResNet-50: 10 % more parameters. How many more multiply-accumulates?",
-        {
-            "a": Choice("about 10 % more", "A convolution's weight is used at every place, a gate's once a picture."),
-            "b": Choice("less than 0.1 % more", "Each of the new weights is used once a picture.", right=True),
-            "c": Choice("twice as many", "The two layers look at C numbers, not at C maps."),
         },
     ),
 )
