@@ -129,7 +129,7 @@ QUIZ = (
             "b": Choice("evenly in all stages", "The count grows with the square of the channels."),
             "c": Choice(
                 "in the last stage, with 2,048 channels",
-                "More than 60 % of it. Leave that stage out and 4 % more is left of 10 %.",
+                "More than 60 % of it. Without that stage's gates the network grows by 4 %, not by 10 %.",
                 right=True,
             ),
         },
