@@ -48,10 +48,12 @@ CORE = (
 # Mutants that no check can tell from the reference, not counted: exercise -> the changed line -> why.
 ONE_DEVICE = "a check runs on the CPU, where tensors lie unasked; tests/reference tries another device"
 NO_ERROR_ASKED = "a check calls with what is allowed; tests/reference asks for the error"
+FOUR_AXES = "a layer is given batches of maps, where axis +2 is axis -2"
 EQUIVALENT = {
     "rnn_attention.luong_scores": {
         'without: raise ValueError(f"Expected dot, general or concat for the method, got {method!r}.")': NO_ERROR_ASKED,
     },
+    "squeeze_excitation.SqueezeExcitation": {"return features.mean(dim=(+2, -1))": FOUR_AXES},
     "welcome.leave_one_out": {"itself = torch.eye(keys.shape[-2], dtype=torch.bool)": ONE_DEVICE},
     "self_attention.causal_mask": {"return torch.ones(length, length, dtype=torch.bool).tril()": ONE_DEVICE},
 }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from attnlab.checks.lesson import Lesson
     from attnlab.checks.report import Report
 
-LESSONS = ("welcome", "rnn_attention", "self_attention")  # in the order of the course
+LESSONS = ("welcome", "rnn_attention", "squeeze_excitation", "cbam", "spatial_temporal", "self_attention")  # in the order of the course
 
 
 def lessons() -> list[Lesson]:

@@ -32,6 +32,8 @@ REFERENCE_ORDER = [
     *("counting", "resnet"),
     *("rnn", "masked_softmax", "additive_attention", "luong_attention"),  # lesson 01
     *("attention_decoder", "local_attention", "attention_pooling"),  # lesson 01
+    *("squeeze_excitation", "spatial_squeeze_excitation", "concurrent_squeeze_excitation"),
+    *("efficient_channel_attention", "gate_cost"),
     *(),  # lesson 02
     *(),  # lesson 03
     *(),  # lesson 04
