@@ -31,7 +31,8 @@ REFERENCE_ORDER = [
     *("counting", "resnet"),
     *(),  # lesson 01
     *(),  # lesson 02
-    *(),  # lesson 03
+    *("channel_attention", "spatial_attention", "cbam", "cbam_layouts"),  # lesson 03
+    *("coordinate_attention", "above_control"),
     *(),  # lesson 04
     *("causal_mask", "attention", "self_attention"),
 ]
