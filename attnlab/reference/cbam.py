@@ -20,7 +20,7 @@ class CBAM(nn.Module):
         super().__init__()
         self.reduce = nn.Linear(channels, channels // reduction, bias=False)
         self.expand = nn.Linear(channels // reduction, channels, bias=False)
-        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+        self.conv = nn.Conv2d(2, 1, kernel, bias=False)  # its weight is used, not its padding
 
     def forward(self, features: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
         features = channel_attention(features, self.reduce.weight, self.expand.weight) * features

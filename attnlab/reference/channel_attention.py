@@ -14,7 +14,7 @@ def channel_attention(
     features: Float[Tensor, "b c y x"], reduce: Float[Tensor, "hidden c"], expand: Float[Tensor, "c hidden"]
 ) -> Float[Tensor, "b c 1 1"]:
     """The gate, between 0 and 1, ready to multiply the features. `reduce` is W_0, `expand` is W_1."""
-    average, largest = features.mean(dim=(-2, -1)), features.amax(dim=(-2, -1))
+    average, largest = features.mean(dim=(2, 3)), features.amax(dim=(2, 3))
     scores = shared_mlp(average, reduce, expand) + shared_mlp(largest, reduce, expand)
     return scores.sigmoid()[:, :, None, None]
 
