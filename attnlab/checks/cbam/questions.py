@@ -101,13 +101,14 @@ PREDICTIONS = (
         {
             "a": Choice("load_state_dict refuses.", "All names and shapes agree, so it has nothing to refuse."),
             "b": Choice(
-                "Nothing: the order is a matter of taste.",
-                "For training it is. Trained weights know which map is which.",
+                "It loads without a word, all gates over places change, and accuracy gives no clear sign.",
+                "The window for the mean now looks at the maximum. No error and no warning; and in this small network the rest "
+                "bends around it. A good result does not prove right code.",
+                right=True,
             ),
             "c": Choice(
-                "It loads without a word, and accuracy falls.",
-                "The window for the mean now looks at the maximum. No error, no warning, other numbers.",
-                right=True,
+                "It loads, and accuracy falls to chance.",
+                "One block in a small network is not enough for that. It would be kinder: then one would notice.",
             ),
         },
     ),
