@@ -28,7 +28,7 @@ from attnlab.reference.cbam_layouts import CBAMLayout, official_cbam, start_as_t
 from attnlab.reference.counting import multiply_accumulates, parameter_count
 from attnlab.reference.resnet import ResNet, conv_norm
 from attnlab.training import SEEDS, built, measured, over_seeds, train
-from attnlab.viz import AttentionRecord, bars, curves, explore, figure, gate, overlay
+from attnlab.viz import AttentionRecord, bars, explore, figure, gate, overlay, runs
 
 torch.set_num_threads(1)  # small tensors: one thread is fastest, and steady
 torch.manual_seed(3)
@@ -130,13 +130,13 @@ check.predict("resolution")
 
 # %% role="figure"
 sides = [7, 14, 28, 56]
-noise = [torch.randn(200, side * side).relu() for side in sides]
-means, largest = ([float(f(n).mean()) for n in noise] for f in (lambda n: n.mean(dim=1), lambda n: n.amax(dim=1)))
-pic = curves(sides, {"summary of a channel": {"mean": means, "largest": largest}}, "side of the map",
-             "The largest value grows with the map, the mean does not")
-figure(pic, alt=f"From a map of 7 by 7 to one of 56 by 56 the mean of a channel stays at {means[0]:.2f}, and its largest "
-       f"value grows from {largest[0]:.2f} to {largest[-1]:.2f}.",
-       table={"side": sides, "mean": means, "largest": largest})
+noise = [torch.randn(200, side * side).relu() for side in sides]  # 200 channels without content
+summaries = {"mean": [n.mean(dim=1) for n in noise], "largest value": [n.amax(dim=1) for n in noise]}
+pic = runs(sides, {"summary of a channel": {name: np.stack(rows, axis=1) for name, rows in summaries.items()}},
+           "side of the map", "The largest value grows with the map, the mean does not")
+mean, largest = ([float(row.mean()) for row in rows] for rows in summaries.values())
+figure(pic, alt=f"From a map of 7 by 7 to one of 56 by 56 the mean of a channel stays at {mean[0]:.2f}, and its largest "
+       f"value grows from {largest[0]:.2f} to {largest[-1]:.2f}.", table={"side": sides, "mean": mean, "largest": largest})
 
 # %% role="predict"
 check.outcome("resolution")
@@ -303,6 +303,14 @@ untrained = [built(seed, lambda: Net(3, 5, lambda c: my_cbam(c, 4))) for seed in
 trained = [built(seed, lambda: Net(3, 5, lambda c: my_cbam(c, 4))) for seed in SEEDS]
 
 
+@torch.no_grad()
+def gates_of(model, images):
+    """The gates over channels (b, c) and over places (b, y, x), as the model computed them."""
+    channels, places = capture(model.eval(), images).records()
+    grid = places.key_grid
+    return torch.tensor(channels.weights[0, 0]), torch.tensor(places.weights[0, 0]).reshape(len(images), grid.y, grid.x)
+
+
 def learn(seed):
     train(trained[seed], loss_on_crops, steps=120, learning_rate=1e-2, seed=seed)
     return 100 * measured(trained[seed], lambda m: (m(lower_images).argmax(dim=1) == lower_which).float().mean())
@@ -315,37 +323,37 @@ print(f"right on the lower halves, in percent: {over_seeds(learn)}   (chance: 20
 # channels. Arrow keys move; up and down change the photograph.
 
 # %% role="interactive"
-@torch.no_grad()
-def gates_of(model, images):
-    """The gates over channels (b, c) and over places (b, y, x), as the model computed them."""
-    channels, places = capture(model.eval(), images).records()
-    grid = places.key_grid
-    return channels.weights[0, 0], torch.tensor(places.weights[0, 0]).reshape(len(images), grid.y, grid.x)
-
-
 by_channel, _ = gates_of(trained[0], pixels)
+special = int((by_channel - by_channel.mean(dim=0)).abs().amax(dim=1).argmax())
+far = float((by_channel - by_channel.mean(dim=0)).abs().max())
 record = AttentionRecord.gate(by_channel, over="channel", items=list(photos))
-spread = by_channel.max(axis=0) - by_channel.min(axis=0)
-gate(record, [photo.pixels for photo in photos.values()], query="rocket", sort=True,
-     title=f"Some channels open alike for all photographs, one differs by {spread.max():.2f}")
+gate(record, [photo.pixels for photo in photos.values()], query=special, sort=True,
+     title=f"The {list(photos)[special]} moves the gates over channels most: up to {far:.2f} from their mean")
 
 # %% [markdown]
-# Now the places. We took the photograph and the seed of which the picture is most impressive. Look at it, and decide.
+# Now the places. We leave out a border of four places, where the window sees zeros beyond the edge and glows. Each map is
+# stretched to its own largest value, as heat maps usually are; and we took the photograph and the seed whose picture is the most
+# impressive. Look at it, and decide.
 
 # %% role="predict"
 check.predict("points")
 
 # %% role="interactive"
-maps = {"trained": torch.stack([gates_of(model, pixels)[1] for model in trained])}  # (seed, photo, y, x)
-maps["untrained"] = torch.stack([gates_of(model, pixels)[1] for model in untrained])
-boxes = F.avg_pool2d(inside[:, None].float(), 2)[:, 0] > 0.5  # at the gate's size
-in_box = (maps["trained"] * boxes).sum(dim=(2, 3)) / boxes.sum(dim=(1, 2))
-outside = (maps["trained"] * ~boxes).sum(dim=(2, 3)) / (~boxes).sum(dim=(1, 2))
+def places_of(models, images):
+    """Gates over places (seed, photo, y, x)."""
+    return torch.stack([gates_of(model, images)[1] for model in models])
+
+
+whole, whole_boxes = places_of(trained, pixels), F.avg_pool2d(inside[:, None].float(), 2)[:, 0] > 0.5  # boxes at its size
+maps = {"trained": whole[..., 4:-4, 4:-4], "untrained": places_of(untrained, pixels)[..., 4:-4, 4:-4]}
+boxes = whole_boxes[:, 4:-4, 4:-4]
+stretched = maps["trained"] / maps["trained"].amax(dim=(2, 3), keepdim=True)
+in_box, outside = ((stretched * part).sum(dim=(2, 3)) / part.sum(dim=(1, 2)) for part in (boxes, ~boxes))
 seed, chosen = divmod(int((in_box - outside).argmax()), 5)
-pretty = list(photos)[chosen]
-record = AttentionRecord.gate(maps["trained"][seed], over="space", items=list(photos))
-overlay(record, [photo.pixels for photo in photos.values()], query=pretty,
-        title=f"Looks convincing: on the {pretty} the gate is {in_box[seed, chosen]:.2f} open, outside {outside[seed, chosen]:.2f}")
+pretty, times = list(photos)[chosen], in_box[seed, chosen] / outside[seed, chosen]
+record = AttentionRecord.gate(stretched[seed], over="space", items=list(photos))
+overlay(record, [photo.pixels[8:-8, 8:-8] for photo in photos.values()], query=pretty,
+        title=f"Looks convincing: on the {pretty} the gate is {times:.1f} times as open as outside")
 
 # %% [markdown] section="exercises_b"
 # ## Exercises B
@@ -444,16 +452,17 @@ my_score = check.above_control.carry_on(above_control)
 order = torch.randperm(12 * 18, generator=torch.Generator().manual_seed(1))
 tiles = F.unfold(pixels, 8, stride=8)[:, :, order]  # 216 tiles of 8 by 8, shuffled
 scrambled = F.fold(tiles, (96, 144), 8, stride=8)
-maps["tiles shuffled"] = torch.stack([gates_of(model, scrambled)[1] for model in trained])
+maps["tiles shuffled"] = places_of(trained, scrambled)[..., 4:-4, 4:-4]
 grey = pixels.mean(dim=1, keepdim=True)
 edges = F.pad((grey.diff(dim=2)[..., 1:].abs() + grey.diff(dim=3)[:, :, 1:].abs()), (0, 1, 0, 1))
 y, x = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 72), indexing="ij")
 blob = (-2 * (y.square() + x.square())).exp().expand(5, 48, 72)
 plain = {"brightness": F.avg_pool2d(grey, 2)[:, 0], "edges": F.avg_pool2d(edges, 2)[:, 0], "middle": blob}
-maps |= {name: values[None] for name, values in plain.items()}
+maps |= {name: values[None, :, 4:-4, 4:-4] for name, values in plain.items()}
 scores = {name: my_score(values, boxes) for name, values in maps.items()}  # (seed, photo)
 for name, values in scores.items():
-    print(f"{name:>15}", {photo: round(float(v), 3) for photo, v in zip(photos, values.mean(dim=0))})
+    print(f"{name:>15} {values.mean():+.3f}", {photo: round(float(v), 3) for photo, v in zip(photos, values.mean(dim=0))})
+print(f"  trained, with the border left in: {my_score(whole, whole_boxes).mean():+.3f}")
 check.outcome("points")
 
 # %% role="figure"
@@ -473,7 +482,7 @@ def look_again(photo, map, seed):
     values = maps[map][min(seed, len(maps[map]) - 1), i]
     score = float(my_score(values, boxes[i]))
     pic, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    axes[0].imshow(photos[photo].pixels)
+    axes[0].imshow(photos[photo].pixels[8:-8, 8:-8])
     shown = axes[1].imshow(values, cmap="cividis", vmin=0)
     rows, columns = boxes[i].any(dim=1).nonzero(), boxes[i].any(dim=0).nonzero()
     corner, size = (int(columns[0]), int(rows[0])), (len(columns), len(rows))
@@ -491,8 +500,10 @@ def look_again(photo, map, seed):
 explore(look_again, photo=[pretty, *(other for other in photos if other != pretty)], map=list(maps), seed=(0, 2, seed))
 
 # %% [markdown]
-# Five photographs, three small networks: enough to refute, not to rank. And it is no proof that the gate is useless: it was
-# never asked to find things, it was asked to tell five photographs apart. A wall or a sky may serve for that.
+# The rocket is no invention: on the average the gate is a little above a flat map. But edges, which know nothing of rockets,
+# do better, and the seeds do not agree. Leave the border in, and the same gates fall *below* the flat map. **A conclusion
+# that hangs on such a choice is not one yet.** Five photographs and three small networks are enough to refute, not to rank.
+# And it is no proof that the gate is useless: nobody asked it to find things.
 #
 # **What to keep:** of all maps, seeds and photographs one will look right. Choose the control before you look.
 #
@@ -532,7 +543,7 @@ test_canvases, test_labels, test_boxes = cluttered(600, 1400, 1797)
 print("train", tuple(canvases.shape), "test", tuple(test_canvases.shape))
 
 # %% role="experiment"
-STEPS, models, accuracy, cost = 200, {}, {}, {}
+STEPS, models, accuracy, cost = 170, {}, {}, {}
 
 
 def loss_on_canvases(model, generator):

@@ -64,19 +64,23 @@ PREDICTIONS = (
     ),
     Question(
         "points",
-        "Over all five photographs and three seeds: does the trained gate over places put more of its mass into the object's box "
-        "than a flat map would?",
+        "Over all five photographs and three seeds: how much of its mass does the trained gate over places put into the "
+        "objects' boxes?",
         {
             "a": Choice(
-                "Yes, clearly: it has learnt to look at the thing.",
+                "More than a flat map, and more than any map that knows nothing of the task.",
                 "One picture suggested it. It was chosen because it does.",
             ),
             "b": Choice(
-                "No: on average no more than a flat map, and less than plain edges.",
-                "The bars below show it. The gate was trained to tell pictures apart, and nobody asked it to find things.",
+                "A little more than a flat map, not in every seed, and less than plain edges.",
+                "The gate was trained to tell photographs apart, and nobody asked it to find things. Edges know nothing of the "
+                "task and lie where things are.",
                 right=True,
             ),
-            "c": Choice("It beats all controls, but only a little.", "Look at the bar of the edges."),
+            "c": Choice(
+                "Far less than a flat map: it looks away.",
+                "Not by far. Whether it is above or below hangs on whether the border is counted.",
+            ),
         },
     ),
     Question(
@@ -102,8 +106,8 @@ PREDICTIONS = (
             "a": Choice("load_state_dict refuses.", "All names and shapes agree, so it has nothing to refuse."),
             "b": Choice(
                 "It loads without a word, all gates over places change, and accuracy gives no clear sign.",
-                "The window for the mean now looks at the maximum. No error and no warning; and in this small network the rest "
-                "bends around it. A good result does not prove right code.",
+                "The window for the mean now looks at the maximum. No error and no warning; and in this small network little "
+                "hangs on those gates. A good result does not prove right code.",
                 right=True,
             ),
             "c": Choice(
