@@ -22,7 +22,7 @@ def coordinate_attention(
     to_columns: Float[Tensor, "c hidden"],
 ) -> tuple[Float[Tensor, "b c y 1"], Float[Tensor, "b c 1 x"]]:
     """The gates of the rows and of the columns, ready to multiply the features."""
-    rows, columns = features.mean(dim=3), features.mean(dim=2)
-    summary = F.hardswish(shared @ torch.cat([rows, columns], dim=2))
-    of_rows, of_columns = summary.split([rows.shape[2], columns.shape[2]], dim=2)
+    rows, columns = features.mean(dim=-1), features.mean(dim=-2)
+    summary = F.hardswish(shared @ torch.cat([rows, columns], dim=-1))
+    of_rows, of_columns = summary.split([rows.shape[2], columns.shape[2]], dim=-1)
     return (to_rows @ of_rows).sigmoid()[:, :, :, None], (to_columns @ of_columns).sigmoid()[:, :, None, :]

@@ -52,8 +52,8 @@ check.recall()
 # %% role="experiment"
 photos = load_photos()
 pixels = torch.stack([torch.tensor(photo.pixels) for photo in photos.values()]).permute(0, 3, 1, 2).float() / 255
-inside = torch.stack([torch.tensor(photo.inside) for photo in photos.values()])  # the box around what each shows
-shuffled = (rocket := pixels[2]).flatten(1)[:, torch.randperm(96 * 144)].reshape(3, 96, 144)
+rocket = pixels[list(photos).index("rocket")]
+shuffled = rocket.flatten(1)[:, torch.randperm(96 * 144)].reshape(3, 96, 144)
 
 
 def gates(means):
@@ -252,8 +252,8 @@ check.predict("start")
 # %% role="experiment"
 my_cbam = check.CBAM.carry_on(CBAM)
 features = torch.rand(8, 64, 9, 11)
-theirs = official_cbam(64)  # the layout of the authors' code
-start_as_the_authors(theirs), theirs(features).square().sum().backward()
+start_as_the_authors(theirs := official_cbam(64))  # layout and start of the authors' code
+theirs(features).square().sum().backward()
 print(f"yours lets through {(my_cbam(64)(features) / features).mean():.3f} of a feature, on average")
 print(f"the authors' gate over places at the start: {theirs.space(features).min():.2f} to {theirs.space(features).max():.2f}")
 print(f"gradient at their 7 by 7 window in the first step: {theirs.space.conv.weight.grad.abs().max():.1f}")
@@ -344,6 +344,7 @@ def places_of(models, images):
     return torch.stack([gates_of(model, images)[1] for model in models])
 
 
+inside = torch.stack([torch.tensor(photo.inside) for photo in photos.values()])  # the box around what each shows
 whole, whole_boxes = places_of(trained, pixels), F.avg_pool2d(inside[:, None].float(), 2)[:, 0] > 0.5  # boxes at its size
 maps = {"trained": whole[..., 4:-4, 4:-4], "untrained": places_of(untrained, pixels)[..., 4:-4, 4:-4]}
 boxes = whole_boxes[:, 4:-4, 4:-4]
@@ -460,8 +461,9 @@ blob = (-2 * (y.square() + x.square())).exp().expand(5, 48, 72)
 plain = {"brightness": F.avg_pool2d(grey, 2)[:, 0], "edges": F.avg_pool2d(edges, 2)[:, 0], "middle": blob}
 maps |= {name: values[None, :, 4:-4, 4:-4] for name, values in plain.items()}
 scores = {name: my_score(values, boxes) for name, values in maps.items()}  # (seed, photo)
+means = {name: float(values.mean()) for name, values in scores.items()}
 for name, values in scores.items():
-    print(f"{name:>15} {values.mean():+.3f}", {photo: round(float(v), 3) for photo, v in zip(photos, values.mean(dim=0))})
+    print(f"{name:>15} {means[name]:+.3f}", {photo: round(float(v), 3) for photo, v in zip(photos, values.mean(dim=0))})
 print(f"  trained, with the border left in: {my_score(whole, whole_boxes).mean():+.3f}")
 check.outcome("points")
 
@@ -469,7 +471,6 @@ check.outcome("points")
 pic = bars({name: values.mean(dim=1).tolist() for name, values in scores.items()}, "share inside the box, above a flat map",
            "Plain edges point at things better than the trained gate")
 pic.axes[0].axvline(0, color="black", lw=1)
-means = {name: float(values.mean()) for name, values in scores.items()}
 figure(pic, alt="Share of each map's mass inside the box, minus the share of the area, mean of five photographs, a dot for "
        "each seed: " + ", ".join(f"{name} {value:+.3f}" for name, value in means.items()) + ".",
        table={"map": list(means), "mean": list(means.values()),

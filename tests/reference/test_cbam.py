@@ -141,6 +141,27 @@ def test_coordinate_gates_are_what_loops_make(seed):
         agree(got, [item[side] for item in want])
 
 
+def looped_score(gate, inside, control):
+    def mass(values):
+        within = everything = 0.0
+        for row, marks in zip(values, inside, strict=True):
+            for value, marked in zip(row, marks, strict=True):
+                everything += value
+                within += value if marked else 0.0
+        return within / everything
+
+    return mass(gate) - mass(control)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_score_against_a_control_is_what_loops_make(seed):
+    gate, control, inside = normal(seed, B, Y, X).abs(), normal(seed + 1, B, Y, X).abs(), normal(seed + 2, B, Y, X) > 0
+    tables = [tensor.tolist() for tensor in (gate, inside, control)]
+    agree(above_control(gate, inside, control), [looped_score(*item) for item in zip(*tables, strict=True)])
+    flat = [[[1.0] * X] * Y] * B
+    agree(above_control(gate, inside), [looped_score(*item) for item in zip(*tables[:2], flat, strict=True)])
+
+
 # ------------------------------------------------------------------ by hand
 
 

@@ -201,7 +201,7 @@ MISTAKES = (
     Mistake(
         "window always 7",
         "the window is 7 by 7, whatever is asked for.",
-        "7 is what the paper found best, so it is the default. The argument can ask for another one.",
+        "7 is the paper's window, so it is the default. The argument can ask for another one.",
         "pass `kernel` on to nn.Conv2d.",
         partial(_flawed, kernel_of=lambda kernel: 7),
     ),

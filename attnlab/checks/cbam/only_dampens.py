@@ -9,15 +9,16 @@ from functools import lru_cache, partial
 
 import torch
 
-from attnlab.checks.cbam.cbam import flawed_class
+from attnlab.checks.cbam.channel_attention import flawed as channel_gate
 from attnlab.checks.exercise import Case, Exercise, Mistake
 from attnlab.checks.laws import Law, shapes_right
 from attnlab.checks.self_attention.rows_sum_to_one import says
+from attnlab.reference.spatial_attention import spatial_attention
 
 
 def reference(block: Callable) -> bool:
     """Does every number come out with its own sign, or zero, and no larger than it went in?"""
-    features = torch.randn(8, 8, 8, 8)
+    features = torch.randn(6, 6, 6, 6)
     output = block(features)
     return torch.allclose(output, output.clamp(features.clamp(max=0), features.clamp(min=0)))
 
@@ -32,24 +33,27 @@ def _weights(channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return reduce, expand, kernel
 
 
-def gated(features: torch.Tensor, **switches) -> torch.Tensor:
-    """CBAM for any number of channels, its weights drawn once for each number."""
-    channels = features.shape[1]
-    reduce, expand, kernel = (w.to(features.dtype) for w in _weights(channels))
-    module = flawed_class(hidden=lambda channels, reduction: reduce.shape[0], **switches)(channels).to(features.dtype)
-    state = {"reduce.weight": reduce, "expand.weight": expand, "conv.weight": kernel}
-    module.load_state_dict(module.state_dict() | state)
-    with torch.no_grad():
-        return module(features)
+@torch.no_grad()
+def gated(features: torch.Tensor, order: str = "channel, space", residual: bool = False, **channel) -> torch.Tensor:
+    """CBAM for any number of channels; `channel` are switches of the gate over channels."""
+    reduce, expand, kernel = (weights.to(features.dtype) for weights in _weights(features.shape[1]))
+
+    def gate(name: str, seen: torch.Tensor) -> torch.Tensor:
+        return channel_gate(seen, reduce, expand, **channel) if name == "channel" else spatial_attention(seen, kernel)
+
+    output = features
+    for name in order.replace("parallel", "channel, space").split(", "):
+        output = gate(name, features if order == "parallel" else output) * output
+    return output + features if residual else output
 
 
 def _tanh(features):
-    return gated(features, channel={"squash": "tanh"}, order="channel")
+    return gated(features, squash="tanh", order="channel")
 
 
 def _far_below_zero(features):
     """Factors from -1 to 1, with a bias of -5."""
-    return gated(features, channel={"squash": "tanh"}, order="channel") - 5.0 * features
+    return gated(features, squash="tanh", order="channel") - 5.0 * features
 
 
 def _gate_added(features):
@@ -77,15 +81,15 @@ RIGHT = {
 OBEYS = {
     "places first": partial(gated, order="space, channel"),
     "both at once": partial(gated, order="parallel"),
-    "average only": partial(gated, channel={"pools": ("average",)}),
+    "average only": partial(gated, pools=("average",)),
     "all shut": lambda features: 0.0 * features,
     "all open": lambda features: features.clone(),
 }
 BUGS = {
     "the input added": partial(gated, residual=True),
     "the input added in one channel": _residual_in_one_channel,
-    "sigmoid on each": partial(gated, channel={"merge": "gates"}, order="channel"),
-    "no sigmoid": partial(gated, channel={"squash": "none"}, order="channel"),
+    "sigmoid on each": partial(gated, merge="gates", order="channel"),
+    "no sigmoid": partial(gated, squash="none", order="channel"),
     "tanh": _tanh,
     "no sigmoid, and scores far below zero": _far_below_zero,
     "gate added, not multiplied": _gate_added,
