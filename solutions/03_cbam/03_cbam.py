@@ -263,7 +263,7 @@ check.outcome("start")
 # The authors' code has a batch norm behind the convolution, which the paper's formula has not, and its weight starts at 0. So
 # the gate starts at one half *exactly*, everywhere, and the window learns nothing in the first step.
 #
-# Now a network with your block inside. It gets crops of 32 by 32 from the **upper** halves of five photographs and learns to
+# Now a network with your block inside. It gets crops of 28 by 28 from the **upper** halves of five photographs and learns to
 # say from which one. It is tested on the **lower** halves. Three seeds, a few seconds.
 
 # %%
@@ -285,12 +285,12 @@ print(f"{parameter_count(Net(3, 5, lambda c: nn.Identity())):,} parameters witho
 
 # %% role="experiment"
 def crops(count, half, generator):
-    """Crops (count, 3, 32, 32) out of the upper half (0) or the lower (1), and which photograph each is from."""
+    """Crops (count, 3, 28, 28) out of the upper half (0) or the lower (1), and which photograph each is from."""
     which = torch.randint(5, (count,), generator=generator)
-    y = torch.randint(17, (count,), generator=generator) + 48 * half
-    x = torch.randint(113, (count,), generator=generator)
-    rows, columns = y[:, None, None] + torch.arange(32)[:, None], x[:, None, None] + torch.arange(32)
-    return pixels[which[:, None, None], :, rows, columns].permute(0, 3, 1, 2), which
+    y = torch.randint(21, (count,), generator=generator) + 48 * half
+    x = torch.randint(117, (count,), generator=generator)
+    rows, columns = y[:, None, None] + torch.arange(28)[:, None], x[:, None, None] + torch.arange(28)
+    return pixels[which[:, None, None], :, rows, columns].permute(0, 3, 1, 2).contiguous(), which
 
 
 def loss_on_crops(model, generator):
@@ -350,7 +350,7 @@ maps = {"trained": whole[..., 4:-4, 4:-4], "untrained": places_of(untrained, pix
 boxes = whole_boxes[:, 4:-4, 4:-4]
 stretched = maps["trained"] / maps["trained"].amax(dim=(2, 3), keepdim=True)
 in_box, outside = ((stretched * part).sum(dim=(2, 3)) / part.sum(dim=(1, 2)) for part in (boxes, ~boxes))
-seed, chosen = divmod(int((in_box - outside).argmax()), 5)
+seed, chosen = divmod(int((in_box / outside).argmax()), 5)
 pretty, times = list(photos)[chosen], in_box[seed, chosen] / outside[seed, chosen]
 record = AttentionRecord.gate(stretched[seed], over="space", items=list(photos))
 overlay(record, [photo.pixels[8:-8, 8:-8] for photo in photos.values()], query=pretty,
@@ -501,7 +501,7 @@ def look_again(photo, map, seed):
 explore(look_again, photo=[pretty, *(other for other in photos if other != pretty)], map=list(maps), seed=(0, 2, seed))
 
 # %% [markdown]
-# The rocket is no invention: on the average the gate is a little above a flat map. But edges, which know nothing of rockets,
+# The impressive picture is no invention: on average the gate is a little above a flat map. But edges, which know nothing of rockets,
 # do better, and the seeds do not agree. Leave the border in, and the same gates fall *below* the flat map. **A conclusion
 # that hangs on such a choice is not one yet.** Five photographs and three small networks are enough to refute, not to rank.
 # And it is no proof that the gate is useless: nobody asked it to find things.
