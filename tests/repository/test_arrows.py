@@ -35,7 +35,8 @@ REFERENCE_ORDER = [
     *("squeeze_excitation", "spatial_squeeze_excitation", "concurrent_squeeze_excitation"),
     *("efficient_channel_attention", "gate_cost"),
     *(),  # lesson 02
-    *(),  # lesson 03
+    *("channel_attention", "spatial_attention", "cbam", "cbam_layouts"),  # lesson 03
+    *("coordinate_attention", "above_control"),
     *(),  # lesson 04
     *("causal_mask", "attention", "self_attention"),
 ]
