@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from attnlab.checks.lesson import Lesson
     from attnlab.checks.report import Report
 
-LESSONS = ("welcome", "self_attention")  # in the order of the course
+LESSONS = ("welcome", "spatial_temporal", "self_attention")  # in the order of the course
 
 
 def lessons() -> list[Lesson]:
