@@ -54,6 +54,23 @@ class Motion:
     positions: np.ndarray
     seconds: np.ndarray
 
+    def resampled(self, rate: float) -> np.ndarray:
+        """Positions (frames, joints, 3) at `rate` frames a second, interpolated."""
+        times = np.arange(0, self.seconds[-1], 1 / rate)
+        places = self.positions.reshape(len(self.seconds), -1)
+        columns = [np.interp(times, self.seconds, column) for column in places.T]
+        return np.stack(columns, axis=-1).reshape(len(times), *self.positions.shape[1:])
+
+
+def seen_from(positions: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """What a camera sees: (clips, frames, joints, 3) and one angle a clip in, (clips, frames, joints, 2) out.
+
+    The camera goes round the upright axis, stands far off, and follows the first joint sideways.
+    """
+    centred = positions - positions[..., :1, :] * (1, 0, 1)
+    sideways = np.stack([np.cos(angles), np.sin(angles)], axis=-1)[:, None, None]
+    return np.stack([(centred[..., [0, 2]] * sideways).sum(axis=-1), centred[..., 1]], axis=-1)
+
 
 def motion_folder() -> Path:
     """Where the takes lie. pybullet itself is not imported. Raises FileNotFoundError when it is not installed."""

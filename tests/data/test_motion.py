@@ -33,6 +33,20 @@ def test_a_quarter_turn_about_z_by_hand():
     assert np.allclose(motion.from_quaternions(np.array([[2.0, 2.0, 0, 0]]))[0] @ (0, 1, 0), (0, 0, 1))
 
 
+def test_a_camera_in_front_sees_what_one_behind_sees_mirrored():
+    positions = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+    front, behind = (motion.seen_from(positions, np.full(2, angle)) for angle in (0.3, 0.3 + np.pi))
+    assert front.shape == (2, 4, 5, 2)
+    assert np.allclose(front[..., 0], -behind[..., 0]) and np.allclose(front[..., 1], positions[..., 1])
+    assert np.allclose(front[:, :, 0, 0], 0)
+
+
+def test_resampling_a_straight_line_gives_the_line():
+    times = np.array([0.0, 0.1, 0.3, 1.0])
+    line = motion.Motion(np.tile(times[:, None, None], (1, 2, 3)), times)
+    assert np.allclose(line.resampled(20)[:, 1, 2], np.arange(20) / 20)
+
+
 @needs_takes
 def test_fifteen_takes_of_fifteen_joints():
     names = motion.motion_names()
