@@ -58,7 +58,7 @@ check.recall()
 #
 # Made-up clips: in each, a person moves one limb for a moment. Beside the skeleton there is a feature map
 # of the video, (t, y, x, c): 8 moments, 6 rows, 5 columns, 16 channels. Each of six classes has a pattern over the
-# channels. The clip's own class is written into **one** cell, where the moving limb's end is, in the middle of the movement. A fifth
+# channels. The clip's own class is written into **one** cell, where the moving limb's end is, in the middle of the movement. A tenth
 # of all other cells hold patterns too, of any class.
 #
 # Name the class! Below, the whole map is averaged, and compared with the mean map of each class. Change `view` to
@@ -68,7 +68,7 @@ check.recall()
 def clips(count, seed):
     """Skeletons and feature maps, with the truth about both, as tensors."""
     skeletons = make_skeletons(count, seed, shifts=(-0.5, 0.0, 0.5))
-    maps = make_action_maps(skeletons, seed + 100, crowded=0.2)
+    maps = make_action_maps(skeletons, seed + 100, crowded=0.1)
     named = {"joints": skeletons.joints} | vars(maps) | {"limb": skeletons.limb}
     return {name: torch.tensor(values) for name, values in named.items()}
 
@@ -306,7 +306,7 @@ class Recogniser(nn.Module):
         return self.classify(240 * my_separable(features, space, share)).mean(dim=1), space, share
 
 # %% role="experiment"
-def trained(form, seed, steps=300):
+def trained(form, seed, steps=400):
     """A model of this form, trained from this seed on the class alone."""
 
     def loss(model, generator):
@@ -315,7 +315,7 @@ def trained(form, seed, steps=300):
         return F.cross_entropy(scores, learn["label"][some])
 
     model = built(seed, lambda: Recogniser(form))
-    train(model, loss, steps, learning_rate=8e-3, seed=seed)
+    train(model, loss, steps, learning_rate=5e-3, seed=seed)
     return model
 
 
@@ -347,12 +347,16 @@ def weights_of_clip(clip, model):
     points = test["joints"][clip, :, :, :2]
     under = skeleton_pictures(points, SKELETON_BONES, left=-1.25, right=1.25, bottom=0, top=1.8)
     best, true = int(share[clip].argmax()), int(test["moment"][clip].int().argmax())
+    hit = "the true place" if test["place"][clip].flatten()[space[clip].argmax()] else "another place"
     record = AttentionRecord.gate(values, over="space-time", items=[f"clip {clip}"])
     limb = list(LIMBS)[test["limb"][clip]]
-    return space_time(record, under, title=f"The {limb} moves at moment {true}; the {model} model looks most at {best}")
+    return space_time(record, under, title=f"The {limb} moves at moment {true}; {model}, the model looks at moment {best}, {hit}")
 
 
-explore(weights_of_clip, clip=(0, 40, 3), model=["trained", "untrained"])
+true_place = test["place"].flatten(start_dim=1).gather(1, space.flatten(start_dim=1).argmax(dim=1, keepdim=True))
+hits = true_place[:41].flatten().nonzero().flatten().tolist()
+print(f"of clips 0 to 40, the trained model points at the true place in {len(hits)}; the first of them is shown first")
+explore(weights_of_clip, clip=(0, 40, hits[0] if hits else 0), model=["trained", "untrained"])
 
 # %% role="figure"
 names = [f"clip {clip}: moment {int(test['moment'][clip].int().argmax())}" for clip in range(6)]
@@ -515,7 +519,8 @@ figure(
 # %% [markdown]
 # Places alone leave one place at all moments; moments alone leave a whole picture full of other patterns. Side by side the
 # classifier gets both, and cannot multiply them. This task was made so that one cell counts: it says nothing
-# against the published block on real videos, whose features have seen wide surroundings and many frames already.
+# against the published block on real videos, whose features have seen wide surroundings and many frames already. Mind the dots
+# below, one a seed: where moments stand alone, one training finds them and the next does not.
 #
 # Are the best recognisers the best pointers? The pointing game was played for the places, and the same for the moments.
 
@@ -605,7 +610,7 @@ def on_takes(attends, seed):
         return F.cross_entropy(model(known[0][some])[0], known[1][some])
 
     model = built(seed, lambda: OnJoints(attends))
-    train(model, loss, steps=300, learning_rate=1e-2, seed=seed)
+    train(model, loss, steps=400, learning_rate=5e-3, seed=seed)
     return model, accuracy(model, unseen[0])
 
 
@@ -652,23 +657,24 @@ def on_the_body(action, seed):
     with torch.no_grad():
         _, space, share = model(unseen[0][clip : clip + 1])
     weights, best = space[0], int(share[0].argmax())
-    pic, axes = plt.subplots(1, 10, figsize=(12, 2.4), sharey=True)
-    for frame, (ax, points) in enumerate(zip(axes, unseen[0][clip])):
+    pic, axes = plt.subplots(1, 5, figsize=(11, 3.6), sharey=True, layout="constrained")
+    for frame, ax in zip(range(0, 10, 2), axes):
+        points = unseen[0][clip, frame]
         for a, b in bones:
             ax.plot(*points[[a, b]].T, color="0.6", lw=1.5, zorder=1)
-        shown = ax.scatter(*points.T, c=weights, cmap="cividis", vmin=0, vmax=1, s=8 + 40 * weights, zorder=2)
-        ax.set(aspect="equal", xlim=(-1, 1), ylim=(-0.2, 1.9), title=f"{share[0, frame]:.2f}")
+        shown = ax.scatter(*points.T, c=weights, cmap="cividis", vmin=0, vmax=1, s=15 + 90 * weights, zorder=2)
+        ax.set(aspect="equal", xlim=(-0.8, 0.8), ylim=(-0.1, 1.8), title=f"frame {frame}")
         ax.axis("off")
     pic.colorbar(shown, ax=axes.tolist(), label="weight of the joint", shrink=0.8)
     top = weights.topk(5)
-    pic.suptitle(f"{action}, seed {seed}: heaviest joint {joint_names[top.indices[0]]}, heaviest frame {best}", y=1.12)
-    return figure(pic, alt=f"Ten frames of {action} as stick figures, joints coloured by weight under seed {seed}: heaviest "
-                  f"{joint_names[top.indices[0]]}, {top.values[0]:.2f}. Numbers above are the weights of the frames; the "
-                  f"largest is {share[0, best]:.2f}, at frame {best}.",
+    pic.suptitle(f"{action}, seed {seed}: heaviest joint {joint_names[top.indices[0]]}, heaviest frame {best}")
+    return figure(pic, alt=f"Five frames of {action} as stick figures, joints coloured by weight under seed {seed}: heaviest "
+                  f"{joint_names[top.indices[0]]}, {top.values[0]:.2f}. The heaviest of ten frames is "
+                  f"{best}, with {share[0, best]:.2f}.",
                   table={"joint": [joint_names[i] for i in top.indices], "weight": top.values.tolist()})
 
 
-explore(on_the_body, action=list(takes)[::-1], seed=["0", "1", "2"])
+explore(on_the_body, action=list(takes), seed=["0", "1", "2"])
 
 # %% [markdown]
 # Change the seed and keep the action: do the models, each about as good, weigh the same joints? A map of one of them is
