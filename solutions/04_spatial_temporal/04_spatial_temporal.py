@@ -656,27 +656,28 @@ def on_the_body(action, seed):
     clip = int((unseen[1] == label).nonzero()[0])
     with torch.no_grad():
         _, space, share = model(unseen[0][clip : clip + 1])
-    weights, best = space[0], int(share[0].argmax())
-    pic, axes = plt.subplots(1, 5, figsize=(11, 3.6), sharey=True, layout="constrained")
+    more, best = space[0] - weight_of[int(seed)], int(share[0].argmax())  # beside the mean over all actions
+    pic, axes = plt.subplots(1, 5, figsize=(11, 3.8), sharey=True, layout="constrained")
     for frame, ax in zip(range(0, 10, 2), axes):
         points = unseen[0][clip, frame]
         for a, b in bones:
-            ax.plot(*points[[a, b]].T, color="0.6", lw=1.5, zorder=1)
-        shown = ax.scatter(*points.T, c=weights, cmap="cividis", vmin=0, vmax=1, s=15 + 90 * weights, zorder=2)
-        ax.set(aspect="equal", xlim=(-0.8, 0.8), ylim=(-0.1, 1.8), title=f"frame {frame}")
+            ax.plot(*points[[a, b]].T, color="0.5", lw=1.5, zorder=1)
+        shown = ax.scatter(*points.T, c=more, cmap="PuOr", vmin=-1, vmax=1, s=80, edgecolors="0.4", lw=0.5, zorder=2)
+        ax.set(aspect="equal", xlim=(-0.8, 0.8), ylim=(-0.1, 1.9), title=f"frame {frame}")
         ax.axis("off")
-    pic.colorbar(shown, ax=axes.tolist(), label="weight of the joint", shrink=0.8)
-    top = weights.topk(5)
-    pic.suptitle(f"{action}, seed {seed}: heaviest joint {joint_names[top.indices[0]]}, heaviest frame {best}")
-    return figure(pic, alt=f"Five frames of {action} as stick figures, joints coloured by weight under seed {seed}: heaviest "
-                  f"{joint_names[top.indices[0]]}, {top.values[0]:.2f}. The heaviest of ten frames is "
-                  f"{best}, with {share[0, best]:.2f}.",
-                  table={"joint": [joint_names[i] for i in top.indices], "weight": top.values.tolist()})
+    pic.colorbar(shown, ax=axes.tolist(), label="weight, less its mean over all actions", shrink=0.8)
+    top = more.topk(5)
+    pic.suptitle(f"{action}, seed {seed}: {joint_names[top.indices[0]]} opens more than usual; heaviest frame {best}")
+    return figure(pic, alt=f"Five frames of {action} as stick figures, joints coloured by their weight less its mean over all "
+                  f"actions, under seed {seed}: most above it is {joint_names[top.indices[0]]}, by {top.values[0]:.2f}. The "
+                  f"heaviest of ten frames is {best}, with {share[0, best]:.2f}.",
+                  table={"joint": [joint_names[i] for i in top.indices], "above its mean": top.values.tolist()})
 
 
 explore(on_the_body, action=list(takes), seed=["0", "1", "2"])
 
 # %% [markdown]
+# The colours show a joint's weight beside what is usual for it: without that control nearly all joints look heavy, in every action.
 # Change the seed and keep the action: do the models, each about as good, weigh the same joints? A map of one of them is
 # a fact about that model. It is not yet a fact about walking. And hiding what a model weighs most is only evidence beside the
 # control, joints drawn by lot.
