@@ -23,23 +23,16 @@ from IPython.display import display
 from torch import nn
 
 from attnlab.checks.spatial_temporal import check
-from attnlab.data import (
-    LIMBS,
-    MOTION_BONES,
-    MOTION_JOINTS,
-    SKELETON_BONES,
-    SKELETON_JOINTS,
-    load_motion,
-    make_action_maps,
-    make_skeletons,
-    seen_from,
-)
+from attnlab.data.action_maps import make_action_maps
+from attnlab.data.motion import MOTION_BONES, MOTION_JOINTS, load_motion, seen_from
+from attnlab.data.skeletons import LIMBS, SKELETON_BONES, SKELETON_JOINTS, make_skeletons
 from attnlab.reference.counting import parameter_count
 from attnlab.reference.frame_attention import FrameAttention
 from attnlab.reference.joint_attention import JointAttention
 from attnlab.reference.part_attention import PartWeights
 from attnlab.training import SEEDS, Spread, built, train
-from attnlab.viz import AttentionRecord, bars, explore, figure, heatmap, skeleton_pictures, space_time
+from attnlab.viz import AttentionRecord, bars, explore, figure, heatmap, space_time
+from attnlab.viz.skeletons import skeleton_pictures
 
 torch.set_num_threads(1)  # small tensors: one thread is fastest, and steady
 torch.manual_seed(4)
@@ -331,7 +324,7 @@ print(f"in sequence: {(scores.argmax(dim=1) == test['label']).float().mean():.0%
 
 # %% [markdown]
 # Now look: the weights that your functions gave, laid over the skeletons, moment by moment. Press play, or Tab to
-# the figure and use Page up and down. Choose other clips. Does the brightest cell lie at the limb that moves, and when it
+# the figure and use Page up and down. Choose other clips, and then the lit frame in the strip below. Does the brightest cell lie at the limb that moves, and when it
 # moves?
 #
 # **A caution:** the map shows where weights are. Whether that is where they should be is known here, because we made the clips;

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from attnlab.viz import skeleton_pictures
+from attnlab.viz.skeletons import skeleton_pictures
 
 
 def test_an_upright_bone_is_an_upright_line():
