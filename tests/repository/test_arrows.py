@@ -37,7 +37,8 @@ REFERENCE_ORDER = [
     *(),  # lesson 02
     *("channel_attention", "spatial_attention", "cbam", "cbam_layouts"),  # lesson 03
     *("coordinate_attention", "above_control"),
-    *(),  # lesson 04
+    *("pose_network", "joint_attention", "frame_attention", "separable_attention", "space_time_attention"),  # lesson 04
+    *("part_attention", "sta_lstm", "pointing_game", "body_regions"),  # lesson 04
     *("causal_mask", "attention", "self_attention"),
 ]
 NOBODY_IMPORTS = {"solutions", "lessons", "tests"}
