@@ -50,7 +50,7 @@ def test_run_all_then_a_wrong_answer_then_the_right_one_and_the_figures_move(ope
 
     dates = lesson.cell("explore(aligned")
     title = dates.locator(".al-stage:visible .al-title")
-    expect(title).to_contain_text("Written as 2026-07-20")
+    expect(title).to_contain_text("Written as 2026-07-20; the year looks most at “2026”")
     picture(dates, "01-4-date")
     box = dates.locator("input[type=text]").first
     box.fill("20 juillet 2026")
