@@ -183,7 +183,7 @@ check.additive_scores(additive_scores)
 
 # %% [markdown] exercise_text="masked_softmax"
 # Sentences of a batch differ in length, so the short ones are filled up. Filler must get **no** weight, and the real keys share
-# all of it. `scores` is (b, q, k), `lengths` (b): the first `lengths[i]` keys of item i are real. An item of length 0 gets zeros.
+# all of it. `scores` is (b, q, k), `lengths` (b): the first `lengths[i]` keys of item i are real. An item of length 0 gets zeros. There may be more axes in front, or none: count from the back, as in `lengths[..., None, None]`.
 #
 # **The classic errors:** hiding with 0, whose exponential is 1. Hiding after the softmax, when the filler has taken its share
 # already. NaN for an item of length 0.
@@ -588,8 +588,9 @@ def aligned(date):
     written, weights = read(date, reader)
     record = AttentionRecord(weights, kind="cross", query_labels=[f"{i}: {s}" for i, s in enumerate(written)],
                              key_labels=[f"{i}: {c}" for i, c in enumerate(date)])
-    centre = int(weights[:4].sum(dim=0).argmax())
-    return heatmap(record, title=f"Written as {written}; the year looks at “{date[max(0, centre - 2) : centre + 3]}”")
+    wide = min(4, len(date))
+    start = int(weights[:4].sum(dim=0).unfold(0, wide, 1).sum(dim=1).argmax())  # where most of the year's weight lies
+    return heatmap(record, title=f"Written as {written}; the year looks most at “{date[start : start + wide]}”")
 
 
 _, weights = read("monday, july 20, 2026", reader)

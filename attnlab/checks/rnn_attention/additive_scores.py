@@ -123,6 +123,14 @@ MISTAKES = (
         partial(flawed, merge="product"),
     ),
     Mistake(
+        "dot product of the projections",
+        "the projections are compared by a dot product.",
+        "That is the score of lesson 05, with a space of its own for query and key. It needs no vector and no tanh; additive\n"
+        "attention has both.",
+        "add the projections, tanh, then the vector.",
+        partial(flawed, merge="product", squash=lambda x: x, use_vector="never"),
+    ),
+    Mistake(
         "subtracted",
         "the key's projection is subtracted.",
         "It could learn the same with the other sign in U_a. With the paper's weights loaded the numbers are others.",
