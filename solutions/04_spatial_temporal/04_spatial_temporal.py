@@ -749,7 +749,7 @@ for seed, weights in enumerate(weight_of):
 #
 # - Das et al. 2019, *Toyota Smarthome* (ICCV): the block. Read in a third party's code, DAIGroup/separable_STA: two heads with
 #   tanh, then sigmoid for 7 x 7 places and softmax for 8 moments; both applied to the map as it came; pooling over (2, 7, 7);
-#   both rates 1e-5.
+#   both rates 1e-5; three LSTM layers of 512 units as pose network, trained first and then frozen.
 # - Das et al. 2019, *Where to focus on for human action recognition?* (WACV), P-I3D: the frozen attention, by reading of the released
 #   code; it was not run.
 # - Song et al. 2017, STA-LSTM (AAAI): the two terms, from memory.
