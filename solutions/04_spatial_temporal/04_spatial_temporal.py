@@ -754,7 +754,7 @@ for seed, weights in enumerate(weight_of):
 #   code; it was not run.
 # - Song et al. 2017, STA-LSTM (AAAI): the two terms, from memory.
 # - Das et al. 2020, VPN: the three figures, from the readme of its code.
-# - The pointing game is older than today's use of it; the rule for ties is ours.
+# - The pointing game's rule for ties is ours.
 # - Recorded motion: the takes inside pybullet 3.2.7 (zlib licence), read where they are installed. Who moved is not recorded there, so we
 #   pass none of it on. Skeletons and maps: made up by `attnlab.data`, 25 joints in the order of NTU RGB+D.
 #
