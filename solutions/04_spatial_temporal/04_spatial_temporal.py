@@ -749,12 +749,12 @@ for seed, weights in enumerate(weight_of):
 #
 # - Das et al. 2019, *Toyota Smarthome* (ICCV): the block. Read in a third party's code, DAIGroup/separable_STA: two heads with
 #   tanh, then sigmoid for 7 x 7 places and softmax for 8 moments; both applied to the map as it came; pooling over (2, 7, 7);
-#   both rates 1e-5.
+#   both rates 1e-5; three LSTM layers of 512 units as pose network, trained first and then frozen.
 # - Das et al. 2019, *Where to focus on for human action recognition?* (WACV), P-I3D: the frozen attention, by reading of the released
 #   code; it was not run.
 # - Song et al. 2017, STA-LSTM (AAAI): the two terms, from memory.
 # - Das et al. 2020, VPN: the three figures, from the readme of its code.
-# - The pointing game is older than today's use of it; the rule for ties is ours.
+# - The pointing game's rule for ties is ours.
 # - Recorded motion: the takes inside pybullet 3.2.7 (zlib licence), read where they are installed. Who moved is not recorded there, so we
 #   pass none of it on. Skeletons and maps: made up by `attnlab.data`, 25 joints in the order of NTU RGB+D.
 #

@@ -46,10 +46,9 @@ def _members(region_of, regions, weights):
 
 
 def _last_wins(weights, region_of, regions):
-    rows = [weights.new_zeros(weights.shape[:-1]) for _ in range(regions)]
-    for joint, region in enumerate(region_of.tolist()):
-        rows[region] = weights[..., joint]
-    return torch.stack(rows, dim=-1)
+    out = weights.new_zeros(*weights.shape[:-1], regions)
+    out[..., region_of] += weights
+    return out
 
 
 def _averaged(weights, region_of, regions):

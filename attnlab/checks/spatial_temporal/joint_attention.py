@@ -74,6 +74,7 @@ def flawed(
     first_bias=1.0,
     second_bias=1.0,
     turned=False,
+    x_first=False,
     cut=False,
     in_place=False,
     single=False,
@@ -95,6 +96,7 @@ def flawed(
         places = place_weight
     scores = torch.einsum("...h,yxh->...yx", hidden, places) + second_bias * place_bias
     weights = outer(scores)
+    weights = weights.mT if x_first else weights
     return weights.detach() if cut else weights
 
 
@@ -176,6 +178,14 @@ MISTAKES = (
         "With as many rows as columns, 7 by 7 in the paper, no shape gives it away, and every weight lands in another cell.",
         "keep place_weight's order, y then x; no view or reshape that turns them.",
         partial(flawed, turned=True),
+    ),
+    Mistake(
+        "x before y",
+        "the map comes out as (x, y).",
+        "A flat list of places was unfolded the wrong way round, or the axes were exchanged at the end. At 7 by 7 nobody\n"
+        "would see it before the map lies over a picture.",
+        "return (..., y, x), in the order of place_weight.",
+        partial(flawed, x_first=True),
     ),
     Mistake(
         "batch mean taken off",

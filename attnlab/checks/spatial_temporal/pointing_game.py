@@ -19,17 +19,18 @@ def draw(generator: torch.Generator) -> list[Case]:
     inside = squares(b, y, x, generator)
     for i in range(b):  # by turns the largest weight lies inside, outside, and beside the truth
         set_largest(weights[i], inside[i], i % 3)
+        weights[i] *= 1 + 0.1 * i  # each map has a largest weight of its own
     flat = torch.full((b, y, x), 0.25)
     tied = weights.clone()
     for i in range(b):
         first_out, first_in = (~inside[i]).nonzero()[i % 2], inside[i].nonzero()[0]
-        tied[i, first_out[0], first_out[1]] = tied[i, first_in[0], first_in[1]] = 3.0
+        tied[i, first_out[0], first_out[1]] = tied[i, first_in[0], first_in[1]] = 9.0 + i
     return [
         Case("plain", (weights, inside)),
         Case("flat maps", (flat, inside)),
         Case("two share the largest", (tied, inside)),
         Case("ten times as large", (weights * 10, inside)),
-        Case("scores below zero", (weights - 4.0, inside)),
+        Case("scores below zero", (weights - 9.0, inside)),
         Case("first item alone", (weights[:1], inside[:1])),
         Case("no batch axis", (weights[1], inside[1])),
         Case("clips and moments", (weights.unflatten(0, (1, b)).repeat(2, 1, 1, 1), torch.stack([inside, ~inside]))),
