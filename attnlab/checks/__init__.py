@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from attnlab.checks.lesson import Lesson
     from attnlab.checks.report import Report
 
-LESSONS = ("welcome", "rnn_attention", "squeeze_excitation", "cbam", "spatial_temporal", "self_attention")  # in the order of the course
+# In the order of the course.
+LESSONS = ("welcome", "rnn_attention", "squeeze_excitation", "cbam", "spatial_temporal", "self_attention")
 
 
 def lessons() -> list[Lesson]:

@@ -26,10 +26,6 @@ from attnlab.checks.spatial_temporal import check
 from attnlab.data.action_maps import make_action_maps
 from attnlab.data.motion import MOTION_BONES, MOTION_JOINTS, load_motion, seen_from
 from attnlab.data.skeletons import LIMBS, SKELETON_BONES, SKELETON_JOINTS, make_skeletons
-from attnlab.reference.counting import parameter_count
-from attnlab.reference.frame_attention import FrameAttention
-from attnlab.reference.joint_attention import JointAttention
-from attnlab.reference.part_attention import PartWeights
 from attnlab.training import SEEDS, Spread, built, train
 from attnlab.viz import AttentionRecord, bars, explore, figure, heatmap, space_time
 from attnlab.viz.skeletons import skeleton_pictures
@@ -205,6 +201,10 @@ check.frame_attention(frame_attention)
 check.predict("uniform")
 
 # %% role="experiment"
+from attnlab.reference.counting import parameter_count
+from attnlab.reference.frame_attention import FrameAttention
+from attnlab.reference.joint_attention import JointAttention
+
 uniform, single = torch.full((8,), 1 / 8), F.one_hot(torch.tensor(3), 8).float()
 for name, weights in (("all moments alike", uniform), ("one moment only", single)):
     print(f"{name}: the loss adds {(1 - weights).square().sum():.3f} times its rate")
@@ -387,6 +387,9 @@ check.pointing_game(pointing_game)
 # Below, both ways: frozen, and learning. Ten numbers of the pose are noise, two say which part matters.
 
 # %% role="experiment"
+from attnlab.reference.part_attention import PartWeights
+
+
 def taught(frozen, steps=200):
     """Weights for three parts; the loss wants the part that the first two numbers of the pose name."""
     weigh = built(0, lambda: PartWeights(12, frozen=frozen))
