@@ -88,7 +88,9 @@ def flawed(
     gate = gate.detach() if cut else gate
     if in_place:
         given *= gate
-    return {"gate": gate, "features": gate * given, "flat": gate[:, 0]}[returned]
+    if returned == "features":
+        return gate * given
+    return gate[:, 0] if returned == "flat" else gate
 
 
 AVERAGE = {
