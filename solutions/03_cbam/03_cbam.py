@@ -149,7 +149,8 @@ check.outcome("resolution")
 
 # %% [markdown] exercise_text="channel_attention"
 # The gate over channels. `features` is (b, c, y, x). The MLP has no biases: `reduce` is $W_0$, (hidden, c), `expand` is
-# $W_1$, (c, hidden). Return the gate as (b, c, 1, 1), so that it can multiply the features.
+# $W_1$, (c, hidden). Return the gate as (b, c, 1, 1), so that it can multiply the features. (`amax` takes several axes at once,
+# `max` does not.)
 #
 # **The classic errors:** a sigmoid on each of the two branches, which makes a gate between 0 and 2; and adding the summaries
 # before the MLP, which the ReLU does not forgive.
@@ -501,10 +502,11 @@ def look_again(photo, map, seed):
 explore(look_again, photo=[pretty, *(other for other in photos if other != pretty)], map=list(maps), seed=(0, 2, seed))
 
 # %% [markdown]
-# The impressive picture is no invention: on average the gate is a little above a flat map. But edges, which know nothing of rockets,
-# do better, and the seeds do not agree. Leave the border in, and the same gates fall *below* the flat map. **A conclusion
-# that hangs on such a choice is not one yet.** Five photographs and three small networks are enough to refute, not to rank.
-# And it is no proof that the gate is useless: nobody asked it to find things.
+# The impressive picture is no invention; in its seed it may even beat the edges. But over all photographs and seeds the gate is a
+# little above a flat map, the seeds do not agree, and edges, which know nothing of the task, do better. Leave the border in,
+# and the same gates fall *below* the flat map. **A conclusion that hangs on such a choice is not one yet.** Five photographs
+# and three small networks are enough to refute, not to rank. And it is no proof that the gate is useless: nobody asked it to
+# find things.
 #
 # **What to keep:** of all maps, seeds and photographs one will look right. Choose the control before you look.
 #

@@ -35,7 +35,7 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("window of one place", (features, point)),
         Case("one channel", (features[:, :1], small)),
         Case("first item alone", (features[:1], small)),
-        Case("large features", (features * 1e4, small)),
+        Case("large features", (1e4 * (1 + features.abs()), small.abs())),
         Case("float64", (features.double(), small.double())),
         Case("other memory layout", (uncontiguous(features), uncontiguous(small))),
         Case("gradients", (features, small), gradients=True),
@@ -88,7 +88,9 @@ def flawed(
     gate = gate.detach() if cut else gate
     if in_place:
         given *= gate
-    return {"gate": gate, "features": gate * given, "flat": gate[:, 0]}[returned]
+    if returned == "features":
+        return gate * given
+    return gate[:, 0] if returned == "flat" else gate
 
 
 AVERAGE = {
