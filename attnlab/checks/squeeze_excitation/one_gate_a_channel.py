@@ -104,6 +104,8 @@ def draw(generator: torch.Generator) -> list[Case]:
 
 def says(truth: bool, *cases: str) -> Question:
     def holds(seen: Seen) -> str | None:
+        if not truth and not bool(seen.output("the reference", "holds")):
+            return "Your law says no to a right layer too, so its no exposes nothing."
         for case in cases:
             if bool(seen.output(case, "holds")) is not truth:
                 return f"Your law {'rejects' if truth else 'accepts'} this layer: {case}."

@@ -52,10 +52,13 @@ def flawed(
     kind=torch.int64,
     places=0,
     total=False,
+    late=False,
 ):
     """The count with one switch for each way of getting it wrong."""
     hidden = hidden_of(channels, reduction).clamp(min=least)
     weights = layers * channels * hidden**power
+    if late:
+        weights = layers * channels * channels // reduction
     added = {"both": hidden + channels, "of the hidden": hidden, "of the channels": channels, "doubled": 2 * channels}
     count = weights + (added[biases] if bias or not use_bias else 0) + places * channels
     count = count.sum().expand(len(channels)) if total else count
@@ -132,6 +135,14 @@ MISTAKES = (
         "The layer that you have written rounds down.",
         "use channels // reduction.",
         partial(flawed, hidden_of=lambda c, r: -(-c // r)),
+    ),
+    Mistake(
+        "rounded at the end",
+        "the product 2 * channels * channels is divided by the reduction, and rounded then.",
+        "The hidden width is a whole number before anything is multiplied with it. Where the reduction divides the\n"
+        "channels, as in ResNet-50, nobody sees the difference.",
+        "compute the hidden width first: channels // reduction.",
+        partial(flawed, late=True),
     ),
     Mistake(
         "a multiple of 8",

@@ -68,6 +68,8 @@ def _of_what_is_on(features):
 WAYS = {
     "mean": _mean,
     "over channels": lambda features: features.mean(dim=-3),
+    "over channels and y": lambda features: features.mean(dim=(-3, -2)),
+    "over everything": lambda features: features.mean(),
     "over y": lambda features: features.mean(dim=-2),
     "over x": lambda features: features.mean(dim=-1),
     "sum": lambda features: features.sum(dim=(-2, -1)),
@@ -100,6 +102,20 @@ MISTAKES = (
         "keeps one number for each channel.",
         "average over the last two axes, y and x.",
         partial(flawed, way="over channels"),
+    ),
+    Mistake(
+        "pools over channels and y",
+        "it averages over the channels and y, and leaves x.",
+        "dim=(1, 2) of (b, c, y, x) does so: axis 0 is the batch, axis 1 the channels. What is left has no channel.",
+        "average over the last two axes, dim=(-2, -1).",
+        partial(flawed, way="over channels and y"),
+    ),
+    Mistake(
+        "one number in all",
+        "it averages over everything.",
+        ".mean() without dim leaves a single number for the whole batch.",
+        "say which axes: dim=(-2, -1).",
+        partial(flawed, way="over everything"),
     ),
     Mistake(
         "pools over y only",
