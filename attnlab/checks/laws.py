@@ -214,6 +214,23 @@ def mixes_the_values(case: str, value: str) -> Question:
     return holds
 
 
+def says(truth: bool, *cases: str, of: str = "implementation", fair: str | None = None) -> Question:
+    """In a bug hunt: the learner's law answers `truth` for these implementations.
+
+    fair: a right one; whoever says no to that one too has exposed nothing by saying no.
+    """
+
+    def holds(seen: Seen) -> str | None:
+        if fair is not None and not bool(seen.output(fair, "holds")):
+            return f"Your law says no to a right {of} too, so its no exposes nothing."
+        for case in cases:
+            if bool(seen.output(case, "holds")) is not truth:
+                return f"Your law {'rejects' if truth else 'accepts'} this {of}: {case}."
+        return None
+
+    return holds
+
+
 # What nearly every exercise asks, of cases with the usual names, for a point each.
 RIGHT_SHAPES = Law("right shapes", 1, "Has every output the expected shape?", shapes_right())
 ITEMS_APART = Law(

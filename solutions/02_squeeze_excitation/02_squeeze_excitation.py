@@ -23,8 +23,6 @@ from torch import nn
 from attnlab.capture import capture
 from attnlab.checks.squeeze_excitation import check
 from attnlab.data import load_digits, load_photos
-from attnlab.reference.counting import multiply_accumulates, parameter_count
-from attnlab.reference.resnet import ResNet
 from attnlab.training import SEEDS, Spread, built, over_seeds, train
 from attnlab.viz import AttentionRecord, bars, explore, figure, gate, runs
 
@@ -333,6 +331,9 @@ def se_parameters(channels, reduction, bias=True):
 check.se_parameters(se_parameters)
 
 # %% role="experiment"
+from attnlab.reference.counting import multiply_accumulates, parameter_count
+from attnlab.reference.resnet import ResNet
+
 # ResNet-50: four stages of blocks. On the device "meta" a network has shapes and no numbers: building costs nothing.
 my_count = check.se_parameters.carry_on(se_parameters)
 widths, blocks = torch.tensor([256, 512, 1024, 2048]), torch.tensor([3, 4, 6, 3])

@@ -24,9 +24,6 @@ from torch import nn
 from attnlab.capture import capture
 from attnlab.checks.cbam import check
 from attnlab.data import load_digits, load_photos
-from attnlab.reference.cbam_layouts import CBAMLayout, official_cbam, start_as_the_authors, timm_cbam
-from attnlab.reference.counting import multiply_accumulates, parameter_count
-from attnlab.reference.resnet import ResNet, conv_norm
 from attnlab.training import SEEDS, built, measured, over_seeds, train
 from attnlab.viz import AttentionRecord, bars, explore, figure, gate, overlay, runs
 
@@ -251,6 +248,10 @@ check.CBAM(CBAM)
 check.predict("start")
 
 # %% role="experiment"
+from attnlab.reference.cbam_layouts import CBAMLayout, official_cbam, start_as_the_authors, timm_cbam
+from attnlab.reference.counting import multiply_accumulates, parameter_count
+from attnlab.reference.resnet import ResNet, conv_norm
+
 my_cbam = check.CBAM.carry_on(CBAM)
 features = torch.rand(8, 64, 9, 11)
 start_as_the_authors(theirs := official_cbam(64))  # layout and start of the authors' code
@@ -267,7 +268,7 @@ check.outcome("start")
 # Now a network with your block inside. It gets crops of 28 by 28 from the **upper** halves of five photographs and learns to
 # say from which one. It is tested on the **lower** halves. Three seeds, a few seconds.
 
-# %%
+# %% role="experiment"
 class Net(nn.Module):
     """Two convolutions, a gate, one more convolution, and the largest value of each channel decides."""
 
@@ -394,7 +395,7 @@ check.above_control(above_control)
 # the paper has not, and does not say so: a window 49 wide, and a residual connection inside the block. Ours, rebuilt with
 # these two:
 
-# %%
+# %% role="experiment"
 class CopiedCBAM(nn.Module):
     """CBAM with the two departures of the copy: its window, and the input added."""
 

@@ -11,8 +11,7 @@ import torch
 
 from attnlab.checks.cbam.channel_attention import flawed as channel_gate
 from attnlab.checks.exercise import Case, Exercise, Mistake
-from attnlab.checks.laws import Law, shapes_right
-from attnlab.checks.self_attention.rows_sum_to_one import says
+from attnlab.checks.laws import Law, says, shapes_right
 from attnlab.reference.spatial_attention import spatial_attention
 
 

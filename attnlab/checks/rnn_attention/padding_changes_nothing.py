@@ -11,7 +11,7 @@ import torch
 
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake
-from attnlab.checks.laws import Law, Question, Seen
+from attnlab.checks.laws import Law, says
 from attnlab.checks.rnn_attention.masked_softmax import flawed as flawed_softmax
 from attnlab.reference.dot_product import dot_product_scores
 from attnlab.reference.masked_softmax import length_mask, masked_softmax
@@ -95,17 +95,6 @@ BUGS = {
 def draw(generator: torch.Generator) -> list[Case]:
     """The cases are the same under every seed: what varies is inside the learner's own law."""
     return [Case(name, (implementation,)) for name, implementation in (RIGHT | OBEYS | BUGS).items()]
-
-
-def says(truth: bool, *cases: str) -> Question:
-    def holds(seen: Seen) -> str | None:
-        for case in cases:
-            if bool(seen.output(case, "holds")) is not truth:
-                verb = "accepts" if not truth else "rejects"
-                return f"Your law {verb} this implementation: {case}."
-        return None
-
-    return holds
 
 
 def flawed(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake
-from attnlab.checks.laws import Law, Question, Seen
+from attnlab.checks.laws import Law, says
 from attnlab.checks.self_attention import attention as target
 from attnlab.reference.attention import attention
 from attnlab.reference.causal_mask import causal_mask
@@ -61,17 +61,6 @@ BUGS = {
 def draw(generator: torch.Generator) -> list[Case]:
     """The cases are the same under every seed: what varies is inside the learner's own law."""
     return [Case(name, (implementation,)) for name, implementation in (RIGHT | OBEYS | BUGS).items()]
-
-
-def says(truth: bool, *cases: str) -> Question:
-    def holds(seen: Seen) -> str | None:
-        for case in cases:
-            if bool(seen.output(case, "holds")) is not truth:
-                verb = "accepts" if not truth else "rejects"
-                return f"Your law {verb} this implementation: {case}."
-        return None
-
-    return holds
 
 
 def flawed(attention, *, sizes=(5, 7, 2), inputs=torch.randn, masked=True, judge="rows", negate=False):

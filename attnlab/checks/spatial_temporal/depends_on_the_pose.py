@@ -12,7 +12,7 @@ import torch
 
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake
-from attnlab.checks.laws import Law, Question, Seen
+from attnlab.checks.laws import Law, says
 
 WIDTH, PARTS, HIDDEN = 12, 3, 8
 nought = partial(torch.allclose, torch.zeros(()), atol=1e-4)  # or no more than rounding
@@ -86,17 +86,6 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("weights of the mean pose for all", (one_for_all,)),
         Case("weights by the place in the batch", (by_place_in_the_batch,)),
     ]
-
-
-def says(truth: bool, *cases: str) -> Question:
-    def holds(seen: Seen) -> str | None:
-        for case in cases:
-            if bool(seen.output(case, "holds")) is not truth:
-                verb = "accepts" if not truth else "rejects"
-                return f"Your law {verb} this attention: {case}."
-        return None
-
-    return holds
 
 
 def _turned(attend, pose):

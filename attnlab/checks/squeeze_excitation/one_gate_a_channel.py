@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from attnlab.checks import laws
 from attnlab.checks.exercise import Case, Exercise, Mistake
-from attnlab.checks.laws import Law, Question, Seen
+from attnlab.checks.laws import Law, says
 
 
 def reference(layer: Callable) -> bool:
@@ -100,18 +100,6 @@ BUGS = {
 def draw(generator: torch.Generator) -> list[Case]:
     """The cases are the same under every seed: what varies is inside the learner's own law."""
     return [Case(name, (implementation,)) for name, implementation in (RIGHT | OBEYS | BUGS).items()]
-
-
-def says(truth: bool, *cases: str) -> Question:
-    def holds(seen: Seen) -> str | None:
-        if not truth and not bool(seen.output("the reference", "holds")):
-            return "Your law says no to a right layer too, so its no exposes nothing."
-        for case in cases:
-            if bool(seen.output(case, "holds")) is not truth:
-                return f"Your law {'rejects' if truth else 'accepts'} this layer: {case}."
-        return None
-
-    return holds
 
 
 def flawed(layer, *, inputs=torch.randn, sizes=(2, 6, 5, 4), judge="map", negate=False, tolerance=1e-3):
@@ -292,17 +280,37 @@ one_gate_a_channel = Exercise(
     draw=draw,
     laws=(
         Law("answers yes or no", 1, "Does it return one truth value?", laws.shapes_right()),
-        Law("accepts whatever is right", 1, "Does it hold for right layers, written differently?", says(True, *RIGHT)),
-        Law("asks one question only", 1, "Does it hold where something else is wrong?", says(True, *OBEYS)),
-        Law("exposes the real bug", 2, "Does it expose a gate that was never squeezed?", says(False, "never squeezed")),
-        Law("exposes squeezed channels", 1, "Does it expose the wrong axis?", says(False, "channels squeezed")),
+        Law(
+            "accepts whatever is right",
+            1,
+            "Does it hold for right layers, written differently?",
+            says(True, *RIGHT, of="layer"),
+        ),
+        Law("asks one question only", 1, "Does it hold where something else is wrong?", says(True, *OBEYS, of="layer")),
+        Law(
+            "exposes the real bug",
+            2,
+            "Does it expose a gate that was never squeezed?",
+            says(False, "never squeezed", of="layer", fair="the reference"),
+        ),
+        Law(
+            "exposes squeezed channels",
+            1,
+            "Does it expose the wrong axis?",
+            says(False, "channels squeezed", of="layer", fair="the reference"),
+        ),
         Law(
             "exposes half a squeeze",
             1,
             "Does it expose a mean over one axis, or over a window?",
-            says(False, "only y squeezed", "only x squeezed", "a window squeezed"),
+            says(False, "only y squeezed", "only x squeezed", "a window squeezed", of="layer", fair="the reference"),
         ),
-        Law("looks at every channel", 1, "Does it look further than channel 0?", says(False, [*BUGS][-1])),
+        Law(
+            "looks at every channel",
+            1,
+            "Does it look further than channel 0?",
+            says(False, [*BUGS][-1], of="layer", fair="the reference"),
+        ),
     ),
     mistakes=MISTAKES,
     also_right={
