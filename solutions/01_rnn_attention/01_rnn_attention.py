@@ -42,8 +42,8 @@ check.recall()
 # A network reads noise. Only its first input means something: all +1 or all -1. At the end we ask its last state which of
 # the two it was. We give the state the best linear read-out there is, fitted to 400 sequences.
 #
-# The one thing left to choose is how strongly the state feeds itself: the spectral radius of its weight. Below 1 it damps,
-# above 1 it amplifies. Change the two numbers in the list. Can you find a radius that still knows after 100 steps? You cannot
+# The one thing left to choose is how strongly the state feeds itself: the spectral radius of its weight, which is the largest
+# size among its eigenvalues. Below 1 it damps, above 1 it amplifies. Change the two numbers in the list. Can you find a radius that still knows after 100 steps? You cannot
 # break anything, and you are not expected to win.
 
 # %% role="experiment"
@@ -98,11 +98,12 @@ for w in (0.5, 1.0, 2.0):
 #
 # $$\frac{\partial h_T}{\partial h_0} = \prod_{t=T}^{1} \operatorname{diag}(1 - h_t^2)\, W_h$$
 #
-# Attention keeps **all** states and lets a query choose. The five steps of this course, as Bahdanau has them:
+# Attention keeps **all** states and lets a query choose. In translation one network, the encoder, reads and leaves a state
+# $h_j$ for each word; a second, the decoder, writes word by word, and its own state $s$ asks. In five steps, as Bahdanau has them:
 #
 # 1. **Project** query $s$ and keys $h_j$ into one space: $W_a s$, $U_a h_j$.
 # 2. **Score** each pair: $e_j = v_a^\top \tanh(W_a s + U_a h_j)$.
-# 3. **Normalise** over the real keys, those with $j$ below the length $n$: $\alpha_j = e^{e_j} / \sum_{k<n} e^{e_k}$.
+# 3. **Normalise** over the real keys, those with $j$ below the length $n$: $\alpha_j = \exp(e_j) / \sum_{k<n} \exp(e_k)$.
 # 4. **Mix** the states, which are the values too: $c = \sum_j \alpha_j h_j$.
 # 5. **Merge** the context $c$ into the next state of the decoder.
 #
@@ -118,14 +119,14 @@ with_filler = torch.cat([scores, torch.tensor([2.0])]).softmax(dim=-1)
 print("with the filler, should its score be 2:", [round(x, 2) for x in (with_filler @ states).tolist()])
 
 # %% [markdown] why=true
-# **Why does one more step never help the gradient back?** Look at $\operatorname{diag}(1 - h_t^2)$: how large can its entries
+# **Why does a larger $W_h$ not repair it?** Look at $\operatorname{diag}(1 - h_t^2)$: how large can its entries
 # be, and when is one of them near 0? Write a sentence before you unfold.
 #
 # <details><summary>Compare</summary>
 #
 # $1 - h_t^2$ is at most 1, and it is 1 only for a unit at rest. A unit that is far out, with $h$ near 1 or -1, lets next to
 # nothing through. So the tanh only shrinks. A larger $W_h$ would make up for it, but it also drives the units outward, where the
-# slope is small.
+# slope is small. Where units stay near rest, it multiplies instead: then the gradient *explodes*. Between the two there is a knife's edge.
 # </details>
 
 # %% [markdown] section="exercises_a"
@@ -165,7 +166,7 @@ print(f"largest difference to nn.RNN with the same weights: {difference:.0e}")
 
 # %% [markdown] exercise_text="additive_scores"
 # The scores of every query with every key: project both, add, tanh, and weigh the units with `vector`. A row of the result
-# belongs to one query.
+# belongs to one query. There may be more axes in front, or none.
 #
 # **The classic error:** leaving the tanh out, or bending each projection on its own. Then the query's part is the same number
 # for all keys. The softmax cancels it, and every query looks at the same places.
@@ -242,7 +243,7 @@ figure(
     pic,
     alt=f"Gradient at the first input against length, three seeds. From the last state it falls from {10 ** last[0]:.1g} at "
     f"length 2 to {10 ** last[-1]:.0e} at 100, a straight line on a logarithmic axis; through attention it goes from "
-    f"{10 ** looking[0]:.1g} to {10 ** looking[-1]:.1g} and stays level.",
+    f"{10 ** looking[0]:.1g} to {10 ** looking[-1]:.1g} only, about as 1 / length.",
     table={"length": lengths, "last state": (10**last).tolist(), "attention": (10**looking).tolist()},
 )
 
@@ -259,15 +260,15 @@ def forgetting(spectral_radius, noise):  # move both; each figure is one seed
     pic, ax = plt.subplots(figsize=(6.5, 3))
     ax.semilogy(lengths, last, "o--", color="#b35806", label="from the last state")
     ax.semilogy(lengths, looking, "s-", color="#2166ac", label="through attention")
-    ax.set(xlabel="length of the sequence", ylabel="gradient at the first input", ylim=(1e-25, 1e3))
-    ax.set_title(f"Radius {spectral_radius:.2f}: at length 100 attention's gradient is {looking[-1] / max(last[-1], 1e-38):.0e} times larger")
+    ax.set(xlabel="length of the sequence", ylabel="gradient at the first input", ylim=(1e-25, 1e6))
+    ax.set_title(f"Radius {spectral_radius:.2f}: at length 100, {last[-1]:.0e} from the last state, {looking[-1]:.0e} by attention")
     ax.legend()
     return figure(pic, alt=f"At spectral radius {spectral_radius:.2f} the gradient from the last state falls to {last[-1]:.0e} "
                   f"at length 100, and through attention to {looking[-1]:.0e}.",
                   table={"length": lengths, "last state": last, "attention": looking})
 
 
-explore(forgetting, spectral_radius=(0.5, 1.5, 1.0), noise=(0.0, 1.0, 0.5))
+explore(forgetting, spectral_radius=(0.5, 1.5, 1.0), noise=(0.1, 1.0, 0.5))
 
 # %% role="predict"
 check.predict("uniform")
@@ -299,7 +300,7 @@ check.outcome("uniform")
 
 # %% [markdown] exercise_text="luong_scores"
 # Three ways to compare, none of them scaled: **dot** $q \cdot k$ (equal widths); **general** $q^\top W k$, with `weight` (d, e);
-# **concat** $v^\top \tanh(W [q ; k])$, with `weight` (n, d + e), the query's columns first.
+# **concat** $v^\top \tanh(W [q ; k])$, with `weight` (n, d + e), the query's columns first. There may be more axes in front, or none.
 #
 # **The classic error:** general with its weight transposed. As long as query and key are as wide, it runs, and nobody sees it.
 
@@ -432,7 +433,7 @@ def accuracy(way, length, seed, steps=100):
 
 
 ways, steps_long = ("last state", "mean", "attention"), (10, 30, 80)
-print(sum(p.numel() for p in Finder("attention").parameters()), "parameters")
+print(sum(p.numel() for p in Finder("attention").parameters()), "parameters (the other two ways leave those of attention unused)")
 
 # %% role="experiment"
 found = {way: [[accuracy(way, n, seed=0) for n in steps_long]] for way in ways}
@@ -451,7 +452,7 @@ print("length 80, mean of three seeds ± standard deviation:", {way: str(s) for 
 check.outcome("marked")
 
 # %% role="figure"
-pic = runs(steps_long, {"accuracy, three seeds": found}, "length of the sequence", "Only attention still finds the token at length 80")
+pic = runs(steps_long, {"accuracy, three seeds": found}, "length of the sequence", "After the same training only attention finds the token, at every length")
 figure(
     pic,
     alt="Accuracy against length after the same training. At length 80: "
@@ -516,7 +517,7 @@ class Reader(nn.Module):
         return torch.stack(written, dim=1), torch.stack(weights, dim=1)
 
 
-print(f"{sum(p.numel() for p in Reader(True, len(letters)).parameters()):,} parameters, with and without attention")
+print(f"{sum(p.numel() for p in Reader(True, len(letters)).parameters()):,} parameters (without attention, those of its scores stay unused)")
 
 # %% role="predict"
 check.predict("no_attention")
@@ -540,7 +541,7 @@ def taught(attends, training, test, steps=150, seed=0):
 
 
 reader, history = taught(True, training, test, seed=0)
-curves_of = {"with attention": [history.watched], "without": [taught(False, training, test, seed=0)[1].watched]}
+curves_of = {"without": [taught(False, training, test, seed=0)[1].watched], "with attention": [history.watched]}
 print({name: [f"{share:.0%}" for share in seeds[0]] for name, seeds in curves_of.items()})
 
 # %% role="experiment"
@@ -565,8 +566,8 @@ figure(
 )
 
 # %% [markdown]
-# Be fair to the loser: it learns later, and sooner with gates (put `nn.GRU` in place of `nn.RNN`; its `last` is the same). Attention buys
-# the early steps. Bahdanau's Table 1, read in a transcription, tells it of English to French, sentences up to 50 words: BLEU 17.82 without
+# Be fair to the loser: we stopped early, and gave it no gates. Does it learn later, or with `nn.GRU` in place of `nn.RNN` (its `last` is the
+# same)? Try it; that was not run here. What attention buys is the early steps. Bahdanau's Table 1, read in a transcription, tells it of English to French, sentences up to 50 words: BLEU 17.82 without
 # attention, 26.75 with it. Another task and another measure; the direction is the same.
 #
 # Where does it look? Type a date of your own: the rows are the symbols as they are written, the columns your letters.
@@ -584,7 +585,7 @@ def read(text, model):
 
 
 def aligned(date):
-    date = date.lower().strip()
+    date = date.lower().strip() or "monday, july 20, 2026"
     written, weights = read(date, reader)
     record = AttentionRecord(weights, kind="cross", query_labels=[f"{i}: {s}" for i, s in enumerate(written)],
                              key_labels=[f"{i}: {c}" for i, c in enumerate(date)])
@@ -594,7 +595,7 @@ def aligned(date):
 
 
 _, weights = read("monday, july 20, 2026", reader)
-print(f"while it writes the year, {weights[:4, -6:].sum(dim=1).mean():.0%} of the weight lies on the last six letters")
+print(f"while it writes the year, {weights[:4, -6:].sum(dim=1).mean():.0%} of the weight lies on the last six characters")
 explore(aligned, date="monday, july 20, 2026")
 check.outcome("dates")
 
@@ -609,8 +610,8 @@ check.outcome("dates")
 # </details>
 
 # %% [markdown]
-# Dates run backwards, French numbers do worse: `quatre-vingt-dix-sept`, four twenties ten seven, is 97. Here many letters make one digit, and
-# the nine needs three words of it. Three digits, zeros in front.
+# Dates run backwards, and French numbers are stranger still: `quatre-vingt-dix-sept`, four twenties ten seven, is 97. Here many letters make one digit, and
+# the nine needs three words of it. (One of them may get little weight: the state beside it knows it too.) Three digits, zeros in front.
 
 # %% role="interactive"
 order = torch.randperm(len(words), generator=torch.Generator().manual_seed(0)).tolist()
@@ -685,7 +686,7 @@ check.local_attention(local_attention)
 # %% [markdown]
 # Two tasks without a check:
 #
-# - Show with your `attention_pooling` that a query of zeros gives the mean, and find parameters that give the last state.
+# - Show with your `attention_pooling` that a query of zeros gives the mean. Can parameters give the last state? What must the states carry for that?
 # - Put `unmasked` into a copy of your decoder step, train once more, and test one date at a time. How much is lost against a test in one batch?
 
 # %% [markdown] section="sources"

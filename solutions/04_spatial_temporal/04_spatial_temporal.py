@@ -509,7 +509,7 @@ figure(
 
 # %% [markdown]
 # Places alone leave one place at all moments; moments alone leave a whole picture full of other patterns. Side by side the
-# classifier gets both, and cannot multiply them. This task was made so that one cell counts: it says nothing
+# classifier gets both, and cannot multiply them. This task was made so that one cell counts, and its settings were chosen until that showed: it says nothing
 # against the published block on real videos, whose features have seen wide surroundings and many frames already. Mind the dots
 # below, one a seed: where moments stand alone, one training finds them and the next does not.
 #

@@ -128,9 +128,9 @@ MISTAKES = (
     ),
     Mistake(
         "scores times mask",
-        "the filler's scores are multiplied with 0.",
-        "exp(0) is 1: filler keeps the weight of a middling score. (In fp32 infinity times 0 is NaN as well.)",
-        "fill with -inf in place of multiplying.",
+        "the filler's scores become 0.",
+        "exp(0) is 1: filler keeps the weight of a middling score.",
+        "fill with -inf, whose exponential is 0.",
         partial(flawed, masking="multiplied"),
     ),
     Mistake(

@@ -59,12 +59,16 @@ PREDICTIONS = (
         "we train three read-outs for the same few steps. Which one learns it?",
         {
             "a": Choice(
-                "the last state", "The mark stands 40 steps back on average, and the gradient does not get there."
+                "the last state",
+                "The mark stands 40 steps back on average, and so few steps of training do not bring it there.",
             ),
-            "b": Choice("the mean of all states", "The one state that matters is one of eighty, and drowns."),
+            "b": Choice(
+                "the mean of all states",
+                "It is one step from every state too, but the one that matters is one of eighty, and drowns.",
+            ),
             "c": Choice(
                 "attention over all states",
-                "Each state is one step away, and the mark says which one counts.",
+                "Each state is one step away, and the weights can put all on the one with the mark.",
                 right=True,
             ),
             "d": Choice("all three", "They have the same states, but not the same way back to them."),
@@ -100,11 +104,11 @@ PREDICTIONS = (
         "states only. How many dates does it get right in full?",
         {
             "a": Choice("nearly as many", "It will not be that close: ten symbols have to come out of one vector."),
-            "b": Choice(
-                "about half as many", "A gated network comes closer to that. A plain RNN does not, in so few steps."
-            ),
+            "b": Choice("about half as many", "A plain RNN does not come that far in so few steps."),
             "c": Choice(
-                "very few", "Attention buys the early steps. With more training, and gates, the gap closes.", right=True
+                "very few",
+                "Attention buys the early steps. What more training and gates do, you can try below.",
+                right=True,
             ),
         },
     ),
