@@ -58,7 +58,7 @@ def clips(count, seed):
     """Skeletons and feature maps, with the truth about both, as tensors."""
     skeletons = make_skeletons(count, seed, shifts=(-0.5, 0.0, 0.5))
     maps = make_action_maps(skeletons, seed + 100, crowded=0.1)
-    named = {"joints": skeletons.joints} | vars(maps) | {"limb": skeletons.limb}
+    named = {"joints": skeletons.joints, "during": skeletons.during} | vars(maps) | {"limb": skeletons.limb}
     return {name: torch.tensor(values) for name, values in named.items()}
 
 
@@ -77,7 +77,7 @@ guessed = torch.cdist(shown_later, centres).argmin(dim=1)
 print(f"from the one cell:  {(guessed == test['label']).float().mean():.0%} right")
 
 # %% role="figure"
-frames, line = test["joints"][3], [0, 20, 40, 60, 80, 100]
+frames, moving = test["joints"][3], test["during"][3].nonzero()[:, 0].tolist()
 pictures = skeleton_pictures(frames[:, :, :2], SKELETON_BONES, left=-1.25, right=1.25, bottom=-0.05, top=1.8, height=120)
 pic, axes = plt.subplots(2, 8, figsize=(11, 2.9))
 for number, (ax, picture) in enumerate(zip(axes.flat, pictures)):
@@ -86,11 +86,11 @@ for number, (ax, picture) in enumerate(zip(axes.flat, pictures)):
     ax.axis("off")
 limb, moment = list(LIMBS)[test["limb"][3]], int(test["moment"][3].int().argmax())
 row, column = test["place"][3].nonzero()[0].tolist()
-pic.suptitle(f"The {limb} moves, and says: moment {moment}, row {row}, column {column}")
+pic.suptitle(f"The {limb} swings in frames {moving[0]} to {moving[-1]}: moment {moment}, row {row}, column {column}")
 figure(
     pic,
-    alt=f"Sixteen frames of a stick figure that faces us. Its {limb} swings around moment {moment}, frames "
-    f"{2 * moment} and {2 * moment + 1}; in all others it stands still.",
+    alt=f"Sixteen frames of a stick figure that faces us. Its {limb} swings to and fro in frames {moving[0]} to {moving[-1]}, whose "
+    f"middle lies in moment {moment}; in all others everything only trembles.",
     table={"moving limb": [limb], "moment": [moment], "row": [row], "column": [column]},
 )
 
@@ -119,7 +119,7 @@ print("(c) both:   ", (table * places * moments[:, None]).sum().item())
 # %% [markdown] section="mechanism"
 # ## Mechanism: the pose asks, the video answers
 #
-# The block of Das et al. 2019, five steps. (The deck writes m x n for our y x x. A *joint* is a joint of the body here.)
+# The block of Das et al. 2019, five steps. (Often written m x n for our y x x. A *joint* is a joint of the body here.)
 #
 # 1. **Project.** A pose network sums the skeleton's movement up in one vector $h$; each head makes hidden units of it,
 #    $\tanh(W_1 h + b_1)$.
@@ -131,6 +131,8 @@ print("(c) both:   ", (table * places * moments[:, None]).sum().item())
 # 4. **Mix.** Weigh the map $g$ twice, each time as it came: $\alpha\odot g$ and $\beta\odot g$.
 # 5. **Merge.** Average both over the places and over pairs of moments, and put them side by side as channels.
 #
+# The published loss adds two small terms on the weights themselves: the norm of $\alpha$, and $\sum_t (1 - \beta_t)^2$.
+#
 # This is no self-attention: nothing in the map asks anything. The weights come from another modality.
 
 # %% [markdown] why=true
@@ -141,7 +143,7 @@ print("(c) both:   ", (table * places * moments[:, None]).sum().item())
 #
 # Two hands matter at once, in two places: a softmax would make them share one unit, and the more places matter the less
 # each would get. A sigmoid opens both. For moments the authors chose competition: one stretch of the clip decides. It is a
-# choice, not a law; STA-LSTM gates its frames without normalising them.
+# choice, not a law; another system (STA-LSTM, in the stretch) gates its frames without normalising them.
 # </details>
 
 # %% role="predict"
@@ -161,7 +163,7 @@ check.outcome("shrink")
 # twin on another task. Further down, `carry_on` takes your function if it passes, else ours.
 
 # %% [markdown] exercise_text="joint_attention"
-# A weight for each place, from how the joints move. `pose` is (b, width). `hidden_weight` and `hidden_bias` are those of the first
+# A weight for each place, from how the joints move; hence the name. `pose` is (b, width). `hidden_weight` and `hidden_bias` are those of the first
 # linear map, as in `nn.Linear`: (hidden, width) and (hidden). The second map has its places as two axes: `place_weight` is (y, x,
 # hidden), `place_bias` (y, x). There may be more axes in front of `pose`, or none.
 #
@@ -377,7 +379,7 @@ def pointing_game(weights, inside):
 check.pointing_game(pointing_game)
 
 # %% [markdown]
-# ### Bug hunt: does it look at all?
+# ### Bug hunt: weights that never learn
 #
 # A relative of today's block weighs three body parts: left hand, right hand, whole body (P-I3D, Das et al., WACV 2019). Its last
 # layer begins at zero, so that all parts start at one third. In the released builder, by reading, both layers of the attention
@@ -509,9 +511,9 @@ figure(
 
 # %% [markdown]
 # Places alone leave one place at all moments; moments alone leave a whole picture full of other patterns. Side by side the
-# classifier gets both, and cannot multiply them. This task was made so that one cell counts, and its settings were chosen until that showed: it says nothing
+# classifier may get both, and cannot multiply them; that it beats places alone is not shown, their seeds overlap. This task was made so that one cell counts, and its settings were chosen until that showed: it says nothing
 # against the published block on real videos, whose features have seen wide surroundings and many frames already. Mind the dots
-# below, one a seed: where moments stand alone, one training finds them and the next does not.
+# below, one a seed: where the moments are not multiplied in, one training of three finds them.
 #
 # Are the best recognisers the best pointers? The pointing game was played for the places, and the same for the moments.
 
@@ -654,7 +656,9 @@ for model in on_joints["shares"]:
     heavy.append(hidden(model, most))
     drawn.append(sum(hidden(model, lot) for lot in lots) / 20)
     print("weighs most:", ", ".join(joint_names[i] for i in most))
-print("right with the heavy three hidden:", Spread(tuple(heavy)), "  with three by lot:", Spread(tuple(drawn)))
+whole = [accuracy(model, unseen[0]) for model in on_joints["shares"]]
+print("right with all joints:", Spread(tuple(whole)), "  the heavy three hidden:", Spread(tuple(heavy)),
+      "  three by lot (heavy ones may be among them):", Spread(tuple(drawn)))
 check.outcome("joints")
 
 # %% role="interactive"
@@ -676,8 +680,8 @@ explore(joints_of_actions, joints_by=["shares", "gates"], seed=["0", "1", "2"])
 # Change the seed, and compare shares with gates, before you read on.
 #
 # With gates, rows tend to be bright or dark as a whole. The gate does not choose joints: it is loud for some actions and silent for
-# others, and so **tells the classifier the action**. With shares nobody can be loud. Then an action is spelled by the joint that
-# is read, and every seed has its own spelling.
+# others, and so **tells the classifier the action**. With shares nobody can be loud. Then which joint is read helps to
+# spell the action, and every seed has its own spelling.
 #
 # The pose network has seen the whole body; its answer travels through the weights. Hiding the heavy joints does harm, more than
 # the control: they carry the message. That they matter *to this model* is true. That the

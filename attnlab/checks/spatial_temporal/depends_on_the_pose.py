@@ -358,7 +358,7 @@ depends_on_the_pose = Exercise(
         ),
         Law(
             "exposes what is not the pose",
-            1,
+            2,
             "Does it expose noise, and weights by the place in the batch?",
             says(False, "noise, as from a forgotten dropout", "weights by the place in the batch"),
         ),

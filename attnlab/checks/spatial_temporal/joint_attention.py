@@ -75,6 +75,7 @@ def flawed(
     second_bias=1.0,
     turned=False,
     x_first=False,
+    split_as=None,
     cut=False,
     in_place=False,
     single=False,
@@ -97,6 +98,8 @@ def flawed(
     scores = torch.einsum("...h,yxh->...yx", hidden, places) + second_bias * place_bias
     weights = outer(scores)
     weights = weights.mT if x_first else weights
+    if split_as == "x, y":  # one list of places, cut into rows as long as a column
+        weights = weights.flatten(start_dim=-2).unflatten(-1, (x, y)).mT
     return weights.detach() if cut else weights
 
 
@@ -186,6 +189,13 @@ MISTAKES = (
         "would see it before the map lies over a picture.",
         "return (..., y, x), in the order of place_weight.",
         partial(flawed, x_first=True),
+    ),
+    Mistake(
+        "rows as long as columns",
+        "a flat list of places is cut into (x, y), and then turned.",
+        "The shape comes out right, and every weight lies in another cell. At 7 by 7 nothing gives it away.",
+        "cut it into (y, x), the order of place_weight; nothing has to be turned then.",
+        partial(flawed, split_as="x, y"),
     ),
     Mistake(
         "batch mean taken off",

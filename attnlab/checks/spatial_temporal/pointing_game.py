@@ -34,7 +34,6 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("first item alone", (weights[:1], inside[:1])),
         Case("no batch axis", (weights[1], inside[1])),
         Case("clips and moments", (weights.unflatten(0, (1, b)).repeat(2, 1, 1, 1), torch.stack([inside, ~inside]))),
-        Case("float64", (weights.double(), inside)),
     ]
 
 
@@ -251,7 +250,7 @@ MISTAKES = (
         "yes or no",
         "it returns booleans.",
         "A share, such as one half where two places tie, is no boolean.",
-        "return a number of the weights' dtype.",
+        "return a number, such as a count divided by a count.",
         partial(flawed, finish=lambda hits: hits > 0.5),
     ),
     Mistake(
@@ -268,6 +267,12 @@ def _flattened(weights, inside):
     flat, truth = weights.flatten(start_dim=-2), inside.flatten(start_dim=-2)
     largest = (flat == flat.max(dim=-1, keepdim=True).values).to(weights.dtype)
     return (largest * truth).sum(-1) / largest.sum(-1)
+
+
+def _counts(weights, inside):
+    """Whole numbers divided: float32, whatever the weights are."""
+    largest = weights == weights.amax(dim=(-2, -1), keepdim=True)
+    return (largest & inside).sum(dim=(-2, -1)) / largest.sum(dim=(-2, -1))
 
 
 def _map_by_map(weights, inside):
@@ -313,7 +318,7 @@ pointing_game = Exercise(
             "right scores",
             3,
             "Are they the reference's where one weight is largest?",
-            laws.equals_reference("plain", "no batch axis", "clips and moments", "float64"),
+            laws.equals_reference("plain", "no batch axis", "clips and moments"),
         ),
         Law("a flat map scores chance", 2, "Does a map without opinion score what guessing scores?", flat_is_chance),
         Law(
@@ -329,6 +334,7 @@ pointing_game = Exercise(
     mistakes=MISTAKES,
     also_right={
         "flattened": _flattened,
+        "counts": _counts,
         "map by map": _map_by_map,
         "einsum": _einsum,
         "softmax without temperature": _hard_softmax,
