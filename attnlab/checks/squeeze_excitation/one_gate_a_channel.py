@@ -74,6 +74,18 @@ def _first_right(features):
     return torch.cat([gated(features)[..., :1, :, :], output[..., 1:, :, :]], dim=-3)
 
 
+def _first_picture_right(features):
+    """Right for picture 0, the others gated place by place."""
+    return torch.cat([gated(features)[:1], gated(features, pool=lambda whole: whole)[1:]])
+
+
+def _inside_wrong(features):
+    """One gate a channel but for one place, away from the corners."""
+    output = gated(features)
+    output[..., 1, 1] = output[..., 1, 1] / 2
+    return output
+
+
 RIGHT = {
     "the reference": gated,
     "right, with 1x1 convolutions": _by_convolutions,
@@ -93,6 +105,8 @@ BUGS = {
     "only y squeezed": partial(gated, pool=lambda features: features.mean(dim=-2, keepdim=True)),
     "only x squeezed": partial(gated, pool=lambda features: features.mean(dim=-1, keepdim=True)),
     "a window squeezed": partial(gated, pool=_window),
+    "picture 0 right, the others not": _first_picture_right,
+    "wrong in one place, not at a corner": _inside_wrong,
     "channel 0 right, the others not": _first_right,
 }
 
@@ -130,6 +144,10 @@ JUDGES = {
     "a column": lambda layer, features, output, tolerance: _spread((output / features)[..., :1], -2) < tolerance,
     "channel 0": lambda layer, features, output, tolerance: (
         _spread((output / features)[..., :1, :, :], (-2, -1)) < tolerance
+    ),
+    "picture 0": lambda layer, features, output, tolerance: _spread((output / features)[0], (-2, -1)) < tolerance,
+    "two corners": lambda layer, features, output, tolerance: (
+        ((output / features)[..., 0, 0] - (output / features)[..., -1, -1]).abs().max() < tolerance
     ),
     "exactly": lambda layer, features, output, tolerance: _spread(output / features, (-2, -1)) == 0,
     "output": lambda layer, features, output, tolerance: _spread(output, (-2, -1)) < tolerance,
@@ -206,6 +224,20 @@ MISTAKES = (
         "The law is about every channel; a bug may be in the others.",
         "compare within each map, and ask whether it holds for all.",
         partial(flawed, judge="channel 0"),
+    ),
+    Mistake(
+        "picture 0 only",
+        "it looks at one picture of the batch only.",
+        "The law is about every channel of every picture; a bug may show in the others.",
+        "compare within each map of the whole batch.",
+        partial(flawed, judge="picture 0"),
+    ),
+    Mistake(
+        "two corners only",
+        "it compares the first place of a map with the last.",
+        "Between them anything may happen.",
+        "compare all places of the map, such as the largest ratio with the smallest.",
+        partial(flawed, judge="two corners"),
     ),
     Mistake(
         "compares with the reference",
@@ -306,6 +338,18 @@ one_gate_a_channel = Exercise(
             says(False, "only y squeezed", "only x squeezed", "a window squeezed", of="layer", fair="the reference"),
         ),
         Law(
+            "looks at every picture",
+            1,
+            "Does it look further than picture 0?",
+            says(False, "picture 0 right, the others not", of="layer", fair="the reference"),
+        ),
+        Law(
+            "looks at every place",
+            1,
+            "Does it look further than the corners?",
+            says(False, "wrong in one place, not at a corner", of="layer", fair="the reference"),
+        ),
+        Law(
             "looks at every channel",
             1,
             "Does it look further than channel 0?",
@@ -320,7 +364,7 @@ one_gate_a_channel = Exercise(
         "proportional maps": _proportional,
         "largest minus smallest": lambda layer: bool(
             (lambda r: (r.amax((-2, -1)) - r.amin((-2, -1))).max() < 1e-3)(
-                layer(f := torch.randn(1, 7, 6, 4).exp()) / f
+                layer(f := torch.randn(2, 7, 6, 4).exp()) / f
             )
         ),
     },

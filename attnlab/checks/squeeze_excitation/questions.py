@@ -57,7 +57,10 @@ PREDICTIONS = (
                 "Each feature sees lamp or digit, never both, and the scores are a weighed sum of features.",
                 right=True,
             ),
-            "c": Choice("Nothing changes: it cannot see the lamp.", "It sees the lamp; it cannot combine it."),
+            "c": Choice(
+                "Nothing changes: it cannot see the lamp.",
+                "It sees the lamp, and has learnt to use it hardly at all: it cannot combine it.",
+            ),
         },
     ),
     Question(

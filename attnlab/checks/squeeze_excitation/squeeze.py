@@ -83,6 +83,7 @@ WAYS = {
     "spread": lambda features: features.square().mean(dim=(-2, -1)).sqrt(),
     "by channels": lambda features: features.sum(dim=(-2, -1)) / features.shape[-3],
     "from the front": lambda features: features.mean(dim=(2, 3)),
+    "axis 1": lambda features: features.mean(dim=1),
 }
 
 
@@ -102,6 +103,14 @@ MISTAKES = (
         "keeps one number for each channel.",
         "average over the last two axes, y and x.",
         partial(flawed, way="over channels"),
+    ),
+    Mistake(
+        "pools over axis 1",
+        "it averages over axis 1, the channels of a batch of pictures.",
+        "That leaves a picture, one number for each place; and where there is no batch, axis 1 is y. The squeeze forgets the\n"
+        "places and keeps one number for each channel.",
+        "average over the last two axes, dim=(-2, -1).",
+        partial(flawed, way="axis 1"),
     ),
     Mistake(
         "pools over channels and y",
