@@ -198,7 +198,7 @@ check.spatial_attention(spatial_attention)
 my_places = check.spatial_attention.carry_on(spatial_attention)
 
 
-def window_by_hand(photo, window, mean, maximum):  # a window of equal weights on each map, and a bias of one map's mean
+def window_by_hand(photo, window, mean, maximum):  # equal weights all over the window; the photograph less its mean
     features = pixels[list(photos).index(photo)][None]
     side = {"1 by 1": 1, "7 by 7": 7, "21 by 21": 21}[window]
     kernel = torch.tensor([mean, maximum])[None, :, None, None].expand(1, 2, side, side) / side**2
@@ -334,11 +334,8 @@ gate(record, [photo.pixels for photo in photos.values()], query=special, sort=Tr
 
 # %% [markdown]
 # Now the places. We leave out a border of four places, where the window sees zeros beyond the edge and glows. Each map is
-# stretched to its own largest value, as heat maps usually are; and we took the photograph and the seed whose picture is the most
-# impressive. Look at it, and decide.
-
-# %% role="predict"
-check.predict("points")
+# stretched to its own largest value, as heat maps usually are, so read the colours as shares of that and not as gates. A box
+# lies around what each photograph shows; we took the photograph and the seed whose picture is the most impressive. Look, and decide.
 
 # %% role="interactive"
 def places_of(models, images):
@@ -357,6 +354,9 @@ pretty, times = list(photos)[chosen], in_box[seed, chosen] / outside[seed, chose
 record = AttentionRecord.gate(stretched[seed], over="space", items=list(photos))
 overlay(record, [photo.pixels[8:-8, 8:-8] for photo in photos.values()], query=pretty,
         title=f"Looks convincing: on the {pretty} the gate is {times:.1f} times as open as outside")
+
+# %% role="predict"
+check.predict("points")
 
 # %% [markdown] section="exercises_b"
 # ## Exercises B
@@ -415,7 +415,8 @@ print(f"factors from {factors.min():.2f} to {factors.max():.2f}; {2 * 49**2:,} w
 # A factor between 1 and 2: this gate can stress, never close. Nothing crashes, the network trains, and whoever compares with
 # the paper compares with something else.
 #
-# So state a law. Write a function that takes any block (features in, features of the same shape out, any number of channels)
+# So state a law. Write a function that takes any block (features in, features of the same shape out; it takes as many channels as you
+# choose)
 # and returns `True` if it can only let less through: no number grows, and none changes its sign.
 #
 # **The classic error in a law:** inputs that cannot tell right from wrong. With positive features, `output <= features` also
@@ -446,8 +447,8 @@ check.only_dampens(only_dampens)
 # %% [markdown] section="experiment"
 # ## Experiment 1: the convincing map, with controls
 #
-# Every map below is asked the same: how much more of you lies in the box than of a flat map? The controls know nothing of
-# the task: the same network untrained; the trained gate on the photograph cut into tiles and shuffled; brightness; edges; and a
+# Every map below is asked the same: how much more of you lies in the box than of a flat map? The controls lack the training, the object, or both:
+# the same network untrained; the trained gate on the photograph cut into tiles and shuffled; brightness; edges; and a
 # blob in the middle, because photographers put things there.
 
 # %% role="experiment"
@@ -494,7 +495,7 @@ def look_again(photo, map, seed):
         ax.set(xlabel="x", ylabel="y")
     pic.colorbar(shown, ax=axes[1])
     pic.suptitle(f"{map}, {photo}: {score:+.3f} {'above' if score > 0 else 'not above'} a flat map")
-    rivals = {name: float(my_score(m, boxes[i]).mean()) for name, m in maps.items()}
+    rivals = {name: float(my_score(m[:, i], boxes[i]).mean()) for name, m in maps.items()}
     return figure(pic, alt=f"The photograph {photo} with its box, and beside it the map {map}: its share inside the box is "
                   f"{score:+.3f} above that of a flat map.",
                   table={"map": list(rivals), f"{photo}, above a flat map": list(rivals.values())})
@@ -504,7 +505,7 @@ explore(look_again, photo=[pretty, *(other for other in photos if other != prett
 
 # %% [markdown]
 # The impressive picture is no invention; in its seed it may even beat the edges. But over all photographs and seeds the gate is a
-# little above a flat map, the seeds do not agree, and edges, which know nothing of the task, do better. Leave the border in,
+# little above a flat map, in one seed next to nothing; edges and a blob in the middle, which know nothing of the task, do better. Leave the border in,
 # and the same gates fall *below* the flat map. **A conclusion that hangs on such a choice is not one yet.** Five photographs
 # and three small networks are enough to refute, not to rank. And it is no proof that the gate is useless: nobody asked it to
 # find things.
@@ -608,7 +609,7 @@ figure(pic, alt="Percent right for five designs, mean of three seeds: "
 
 # %% [markdown]
 # The paper reports, on ImageNet, that one gate after the other beats both at once, and that channels first is slightly
-# better. At our size such differences drown in the seeds: **we cannot confirm it, and cannot refute it.** What does show is
+# better. At our size such differences drown in the seeds, and so does that no gate at all stands first: **we cannot confirm it, and cannot refute it.** What does show is
 # the cost, measured and counted: the clock sees many small operations, each with its overhead, and the count does not.
 # (On ImageNet the authors' readme gives 77.622 % top-1 for a ResNet-50 with CBAM. timm warns that its version is
 # experimental and that results were mixed.)
@@ -630,6 +631,8 @@ print(f"share of the gate in the digit's box, above a flat map: {gate_above(None
 print(f"                                       above the ink:  {gate_above(ink)}")
 
 # %% [markdown]
+# A little more than a flat map, and far less than the ink itself: as with the photographs.
+#
 # ## Experiment 3: the same weights in another layout
 #
 # The authors' code stacks (max, mean); the paper and timm stack (mean, max). For training that makes no difference. Now

@@ -200,7 +200,7 @@ def frame_attention(pose, hidden_weight, hidden_bias, frame_weight, frame_bias):
 check.frame_attention(frame_attention)
 
 # %% role="predict"
-check.predict("uniform")
+check.predict("loss_on_moments")
 
 # %% role="experiment"
 from attnlab.reference.counting import parameter_count
@@ -213,7 +213,7 @@ for name, weights in (("all moments alike", uniform), ("one moment only", single
 for name, head in (("places, 512 to 256 to 7 x 7", JointAttention()), ("moments, 512 to 256 to 8", FrameAttention())):
     print(f"the published head for {name}: {parameter_count(head):,} parameters")
 print(f"weights for a clip: 7 * 7 + 8 = {7 * 7 + 8}; one table over space and time would have {8 * 7 * 7}")
-check.outcome("uniform")
+check.outcome("loss_on_moments")
 
 # %% [markdown] exercise_text="separable_attention"
 # Both kinds of weights on the map, **side by side**. `features` is (b, t, y, x, c), `space` (b, y, x), `time` (b, t).

@@ -305,9 +305,10 @@ def test_an_unpadded_kernel_on_a_7_by_7_map_broadcasts_silently():
 
 
 def test_the_authors_start_gives_half_everywhere_and_the_convolution_no_gradient():
-    block = official_cbam(32)
+    torch.manual_seed(0)
+    block = official_cbam(256)  # sixteen hidden units: not all of them are off
     start_as_the_authors(block)
-    features = torch.rand(4, 32, 7, 6)
+    features = torch.rand(4, 256, 7, 6)
     assert block.space(features).eq(0.5).all()
     block(features).square().sum().backward()
     assert block.space.conv.weight.grad.eq(0).all() and block.space.norm.weight.grad.abs().item() > 0

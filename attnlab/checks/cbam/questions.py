@@ -72,7 +72,7 @@ PREDICTIONS = (
                 "One picture suggested it. It was chosen because it does.",
             ),
             "b": Choice(
-                "On average a little more than a flat map, in some seed next to nothing, and less than plain edges.",
+                "About as much as a flat map or a little more, and less than plain edges.",
                 "The gate was trained to tell photographs apart, and nobody asked it to find things. Edges know nothing of the "
                 "task and lie where things are.",
                 right=True,

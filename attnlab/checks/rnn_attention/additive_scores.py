@@ -70,10 +70,11 @@ def flawed(
     use_vector="after",
     sees=("query", "key"),
     end=lambda scores: scores,
+    axes=(-2, -3),
     cut=False,
 ):
     """Additive scores with one switch for each way of getting them wrong."""
-    a, b = (query @ to_query.mT).unsqueeze(-2), (key @ to_key.mT).unsqueeze(-3)
+    a, b = (query @ to_query.mT).unsqueeze(axes[0]), (key @ to_key.mT).unsqueeze(axes[1])
     a = a if "query" in sees else torch.zeros_like(a)
     b = b if "key" in sees else torch.zeros_like(b)
     a, b = (a, b) if together else (squash(a), squash(b))
@@ -91,6 +92,27 @@ def flawed(
 
 
 MISTAKES = (
+    Mistake(
+        "axes counted from the front",
+        "the new axes are put at places 2 and 1, which is right only behind exactly one axis of the batch.",
+        "Without a batch there is no place 2 for it, and with one axis more in front it is another place.",
+        "count from the back: unsqueeze(-2) for the query, unsqueeze(-3) for the key.",
+        partial(flawed, axes=(2, 1)),
+    ),
+    Mistake(
+        "sigmoid, not tanh",
+        "the sum is bent by a sigmoid.",
+        "A sigmoid is never negative, so a unit could only add to a score, or only take from it.",
+        "put torch.tanh around the sum.",
+        partial(flawed, squash=torch.sigmoid),
+    ),
+    Mistake(
+        "an axis too many",
+        "the scores keep a last axis of size one.",
+        "`@ vector[:, None]` leaves it. A row of scores is to have one number for each key.",
+        "multiply with vector itself, or take the axis off: [..., 0].",
+        partial(flawed, end=lambda scores: scores.unsqueeze(-1)),
+    ),
     Mistake(
         "no tanh",
         "the two projections are added and weighed, without a tanh.",

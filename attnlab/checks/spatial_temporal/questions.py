@@ -68,7 +68,7 @@ PREDICTIONS = (
         },
     ),
     Question(
-        "uniform",
+        "loss_on_moments",
         "The published loss adds the sum of (1 - w)^2 over the weights of the moments. Which weights does it prefer?",
         {
             "a": Choice(
