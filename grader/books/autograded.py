@@ -34,6 +34,8 @@ def write(result: Result, release: Release, autograded: Path, received_at: datet
     """
     folder = autograded / plain_name(result.student, "student") / plain_name(result.lesson, "lesson")
     path = folder / f"{result.lesson}.ipynb"
+    for part in folder.glob(".*.part"):  # of a run that was killed while it wrote here; only one run is at work
+        part.unlink(missing_ok=True)
     stamp(folder, received_at)
     text = json.dumps(notebook(result, release), ensure_ascii=False, indent=1, sort_keys=True)
     write_whole(path, text + "\n")

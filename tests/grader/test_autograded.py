@@ -71,6 +71,12 @@ class TestTheNotebook:
         paths = [autograded.write(result_of("ann"), release, tmp_path / name, MONDAY) for name in "ab"]
         assert paths[0].read_bytes() == paths[1].read_bytes()
 
+    def test_what_a_killed_run_left_beside_it_is_gone(self, release, tmp_path):
+        path = autograded.write(result_of("ann"), release, tmp_path, MONDAY)
+        (path.parent / f".{path.name}.4711.part").write_text("half")
+        autograded.write(result_of("ann"), release, tmp_path, MONDAY)
+        assert sorted(file.name for file in path.parent.iterdir()) == [path.name, "timestamp.txt"]
+
     def test_cells_stand_in_the_students_order(self, release):
         result = result_of("ann")
         result.cells.reverse()

@@ -1,6 +1,7 @@
 """Marking on a cluster: a real scheduler and real workers, as processes of their own on this machine."""
 
 import asyncio
+import functools
 import json
 import os
 import shutil
@@ -169,14 +170,16 @@ def test_the_marks_are_those_of_the_local_engine_and_no_student_reaches_the_sche
 
 def test_a_run_that_is_stopped_takes_its_pairs_along(cluster, tmp_path):
     """Ctrl-C, in the middle: the workers stay, the pairs do not."""
-    folder = make_class(tmp_path / "course", *[(f"later{i:02}", SLOW, MEAN) for i in range(48)])  # half a minute's work
+    folder = make_class(tmp_path / "course")
     command = [sys.executable, "-m", "grader", "grade", "--course", str(folder.root), "--scheduler", cluster.address]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Whatever started the tests in the background has Ctrl-C ignored, and children inherit that.
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     assert run.stdout.readline()  # the first line of progress
     assert len(cluster.pairs()) >= 2
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=60)
-    assert run.returncode != 0 and 0 < len(marks(folder)) < 64
+    assert run.returncode != 0 and 0 < len(marks(folder)) < 16
     assert cluster.pairs() == []
 
 
