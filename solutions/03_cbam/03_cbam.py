@@ -416,7 +416,7 @@ print(f"factors from {factors.min():.2f} to {factors.max():.2f}; {2 * 49**2:,} w
 # the paper compares with something else.
 #
 # So state a law. Write a function that takes any block (features in, features of the same shape out; it takes as many channels as you
-# choose)
+# choose, three or more)
 # and returns `True` if it can only let less through: no number grows, and none changes its sign.
 #
 # **The classic error in a law:** inputs that cannot tell right from wrong. With positive features, `output <= features` also

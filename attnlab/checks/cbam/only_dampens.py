@@ -68,8 +68,13 @@ def _mean_one(features):
 
 
 def _residual_in_one_channel(features):
-    output = gated(features)
-    return torch.cat([output[:, :-1], output[:, -1:] + features[:, -1:]], dim=1)
+    """The last channel gets its input added to a half of it: 1.5 whatever the weights, so that no rounding hides it."""
+    return torch.cat([gated(features)[:, :-1], 1.5 * features[:, -1:]], dim=1)
+
+
+def _negative_ones_grow(features):
+    """Damps what is positive, and doubles what is not."""
+    return torch.where(features < 0, 2.0 * features, 0.5 * features)
 
 
 RIGHT = {
@@ -87,6 +92,7 @@ OBEYS = {
 BUGS = {
     "the input added": partial(gated, residual=True),
     "the input added in one channel": _residual_in_one_channel,
+    "negative numbers grow": _negative_ones_grow,
     "sigmoid on each": partial(gated, merge="gates", order="channel"),
     "no sigmoid": partial(gated, squash="none", order="channel"),
     "tanh": _tanh,
@@ -207,6 +213,13 @@ MISTAKES = (
         partial(flawed, inputs=lambda *s: torch.rand(*s) + 0.1, judge="signed"),
     ),
     Mistake(
+        "positive features only",
+        "its features are all positive.",
+        "Both bounds are there, and what a block does to negative numbers is never seen.",
+        "use torch.randn, which draws both signs.",
+        partial(flawed, inputs=lambda *s: torch.rand(*s) + 0.1),
+    ),
+    Mistake(
         "compares with the reference",
         "it compares with a right block, weights and all.",
         "That asks every question at once: gates in another order, or one gate alone, fail too, though they only\n"
@@ -298,6 +311,12 @@ only_dampens = Exercise(
                 *("the input added in one channel", "sigmoid on each"),
                 *("gate added, not multiplied", "gates rescaled to mean one"),
             ),
+        ),
+        Law(
+            "looks at negative numbers",
+            1,
+            "Does it expose a block that damps positive numbers only?",
+            says(False, "negative numbers grow"),
         ),
         Law(
             "exposes a turned sign",
