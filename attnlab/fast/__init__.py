@@ -1,0 +1,8 @@
+"""The reference's functions, fast: kernels of our own on a GPU, torch's on a CPU. Works without triton.
+
+How the kernels came to be is a ladder to read, `attnlab.fast.ladder`, from the equation to the kernel.
+"""
+
+from attnlab.fast.attention import Plan, attention, explain
+
+__all__ = ["Plan", "attention", "explain"]

@@ -1,0 +1,148 @@
+"""Attention, fast: the function of `attnlab.reference.attention`, without its table of weights.
+
+On a CUDA device our Triton kernels compute it; on a CPU torch's fused kernel, or our tiled form where that kernel does not
+express the problem. Memory is linear in the number of tokens, forward and backward. `explain` says which way a call goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from attnlab.fast.ladder.naive import naive, visible
+from attnlab.fast.ladder.tiled_torch import Rule, Table, tiled
+from attnlab.fast.problem import Problem, problem
+
+WIDEST = 256  # of a head, in our kernels: wider tiles do not fit into the registers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`using`: triton, sdpa, tiled or naive. `why`: what decided it."""
+
+    using: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.using}: {self.why}"
+
+
+def attention(
+    query: Float[Tensor, "*batch queries width"],
+    key: Float[Tensor, "*kv_batch keys width"],
+    value: Float[Tensor, "*kv_batch keys features"],
+    mask: Bool[Tensor, "*#batch queries keys"] | None = None,
+    *,
+    causal: bool = False,
+    bias: Float[Tensor, "*#batch queries keys"] | None = None,
+    scale: float | None = None,
+    return_lse: bool = False,
+    using: str | None = None,
+) -> Float[Tensor, "*batch queries features"] | tuple[Tensor, Tensor]:
+    """softmax(scale * query key^T + bias) value, over the keys that may be seen (mask: True).
+
+    Departs from the reference: the weights are not returned, they never exist as a whole. With `return_lse` the second
+    output is the log-sum-exp of each row of scores, (*batch, queries), natural units, float32: exp(score - lse) is a weight.
+
+    key, value: the query's batch axes, or fewer heads (the last batch axis), a divisor of the query's: grouped-query
+    attention, where neighbouring query heads share keys. causal: aligned so that the last query sees the last key.
+    bias: gets its gradient. scale: 1 / sqrt(width) unless given. A query that may see nothing gets zeros, its gradients
+    are zero, its lse is -inf.
+
+    using: "triton", "sdpa", "tiled" or "naive" instead of what `explain` would name; a request that cannot be met is an
+    error and never another way. Gradients flow through every output, twice through "naive" only.
+    Source: Vaswani et al. 2017, equation 1; Dao 2023 (FlashAttention-2).
+    """
+    given = problem(query, key, value, mask, causal=causal, bias=bias, scale=scale)
+    using = _plan(given, return_lse).using if using is None else using
+    if using not in WAYS:
+        raise ValueError(f"Expected `using` to be one of {', '.join(WAYS)}, got {using!r}.")
+    if using == "sdpa" and return_lse:
+        raise ValueError('Expected no return_lse with using="sdpa": torch does not return it. Use "tiled".')
+    output, lse = WAYS[using](given)
+    return (given.unfolded(output), given.unfolded(lse)) if return_lse else given.unfolded(output)
+
+
+def explain(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+    return_lse: bool = False,
+) -> Plan:
+    """Which way `attention` would go with these arguments, and why. Computes nothing."""
+    return _plan(problem(query, key, value, mask, causal=causal, bias=bias, scale=scale), return_lse)
+
+
+def _plan(given: Problem, return_lse: bool) -> Plan:
+    query = given.query
+    if query.is_cuda:
+        widest = max(query.shape[-1], given.value.shape[-1])
+        if not find_spec("triton"):
+            reason = "triton is not installed (pip install 'attnlab[gpu]'), "
+        elif widest > WIDEST:
+            reason = f"a head of width {widest} is wider than our kernels' {WIDEST}, "
+        elif query.dtype == torch.float64:
+            reason = "float64 is for checking, "
+        else:
+            return Plan("triton", f"{query.dtype} on {query.device}, heads up to {WIDEST} wide")
+    else:
+        reason = ""
+    if return_lse:
+        return Plan("tiled", reason + "the log-sum-exp is asked for, which torch's function does not return")
+    if given.causal and query.shape[2] != given.key.shape[2]:
+        return Plan(
+            "tiled", reason + "torch aligns causal attention at the first key, not the last, unless given a table"
+        )
+    if given.bias is not None and given.bias.requires_grad:
+        return Plan("tiled", reason + "torch's fused kernels give a bias no gradient")
+    return Plan("sdpa", reason + f"torch's function expresses it, on {query.device}")
+
+
+def _sdpa(given: Problem) -> tuple[Tensor, None]:
+    query, key, value = given.query, given.key, given.value
+    queries, keys = query.shape[2], key.shape[2]
+    if keys == 0:  # torch divides by nothing
+        return query.new_zeros(*query.shape[:3], value.shape[-1]) + 0 * query.sum(), None
+    table, causal = given.mask, given.causal
+    if causal and (table is not None or given.bias is not None or queries != keys):
+        seen = visible(queries, keys, query.device)
+        table, causal = seen if table is None else table & seen, False
+    if given.bias is not None:
+        table = given.bias if table is None else given.bias.masked_fill(~table, -torch.inf)
+    features = value.shape[-1]
+    if features != query.shape[-1]:  # the fused kernels want one width; zeros change no score and no output
+        widest = max(features, query.shape[-1])
+        query, key, value = (F.pad(t, (0, widest - t.shape[-1])) for t in (query, key, value))
+    output = F.scaled_dot_product_attention(
+        query, key, value, table, is_causal=causal, scale=given.scale, enable_gqa=given.group > 1
+    )
+    return output[..., :features], None
+
+
+def _tiled(given: Problem) -> tuple[Tensor, Tensor]:
+    rule = Rule(given.mask, right=0 if given.causal else None, bias=None if given.bias is None else Table())
+    return tiled(given.query, given.key, given.value, rule, given.scale, given.bias)
+
+
+def _naive(given: Problem) -> tuple[Tensor, Tensor]:
+    key, value = (t.repeat_interleave(given.group, dim=1) for t in (given.key, given.value))
+    return naive(given.query, key, value, given.mask, causal=given.causal, bias=given.bias, scale=given.scale)
+
+
+def _triton(given: Problem) -> tuple[Tensor, Tensor]:
+    from attnlab.fast.triton_attention import triton_attention  # only here: the rest works without triton
+
+    return triton_attention(given)
+
+
+WAYS = {"triton": _triton, "sdpa": _sdpa, "tiled": _tiled, "naive": _naive}

@@ -1,0 +1,70 @@
+"""Rung 2: one walk over the keys. What was summed up under an old maximum is corrected when a higher one turns up.
+
+After some keys, each query holds (Milakov & Gimelshein 2018, algorithm 3; Dao et al. 2022, algorithm 1)
+
+    m    the highest score so far
+    l    the sum of exp(score - m)
+    acc  the sum of exp(score - m) * value
+
+A new tile brings its own maximum. Let m' be the higher of the two. All that is held was computed with exp(. - m) and
+should have been computed with exp(. - m'), so it is multiplied by
+
+    exp(m - m')        at most 1: it shrinks
+
+and the tile's share is added. At the end acc / l is the output, m + ln l the log-sum-exp. Nothing is an approximation.
+
+The printed algorithm 1 of FlashAttention-2 (and 3) multiplies acc by the *inverse* of this factor. That is a slip of
+the pen: it is right as long as no tile brings a new maximum, with one tile always, and off by e^(2 (m' - m)) when one does.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from attnlab.fast.ladder.tiled_numpy import scores_of, tiles
+
+
+def merge(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Two results (output, lse) over different keys as one over all of them, in whatever order.
+
+    L = log(exp(L1) + exp(L2)),   O = exp(L1 - L) O1 + exp(L2 - L) O2
+
+    This is how keys are shared out between programs, or between machines. Nothing seen on either side stays nothing.
+    """
+    lse = np.logaddexp(first[1], second[1])
+    base = np.where(np.isneginf(lse), 0, lse)
+    return sum(np.exp(own - base)[:, None] * output for output, own in (first, second)), lse
+
+
+def online(
+    query: Float[np.ndarray, "queries width"],
+    key: Float[np.ndarray, "keys width"],
+    value: Float[np.ndarray, "keys features"],
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+    tile: int = 64,
+    visited: list | None = None,
+) -> tuple[Float[np.ndarray, "queries features"], Float[np.ndarray, " queries"]]:
+    """Output and log-sum-exp. `visited` gets the (rows, columns) of each tile whose scores were computed."""
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    output = np.zeros((len(query), value.shape[-1]), query.dtype)
+    lse = np.full(len(query), -np.inf, query.dtype)
+    for rows in tiles(len(query), tile):
+        m = np.full(rows.stop - rows.start, -np.inf, query.dtype)
+        l, acc = np.zeros_like(m), output[rows]  # noqa: E741: the paper's letters
+        for columns in tiles(len(key), tile):
+            scores = scores_of(query, key, rows, columns, scale, causal)
+            if scores is None:
+                continue
+            if visited is not None:
+                visited.append((rows, columns))
+            higher = np.maximum(m, scores.max(axis=1))
+            base = np.where(np.isneginf(higher), 0, higher)  # nothing seen so far: exp(-inf - 0) = 0, not NaN
+            weights, shrink = np.exp(scores - base[:, None]), np.exp(m - base)
+            l = l * shrink + weights.sum(axis=1)  # noqa: E741
+            acc = acc * shrink[:, None] + weights @ value[columns]
+            m = higher
+        seen = l > 0
+        output[rows] = np.where(seen[:, None], acc / np.where(seen, l, 1)[:, None], 0)
+        lse[rows][seen] = m[seen] + np.log(l[seen])
+    return output, lse

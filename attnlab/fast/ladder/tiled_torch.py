@@ -1,0 +1,200 @@
+"""Rung 3: the same loops in torch, for a batch with heads, forward and backward, with all that attention is asked for.
+
+This is the walk of rung 2 on tensors, and the specification of the Triton kernels: the same tiles, the same order. It
+runs wherever torch does, and it is what a CPU uses for problems that torch's own kernel does not express.
+
+What a query may see, and what is added to its scores, comes as a `Rule`. A rule is asked tile by tile, so that nobody
+needs a table of queries * keys: a window or a bias by distance is computed where it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attnlab.fast.ladder.tiled_numpy import tiles
+
+KEYS = 256  # of a tile
+SCORES = 1 << 19  # of a tile, over all heads: 2 MB in float32, which the cache holds
+
+
+class Bias(Protocol):
+    """Something added to the scores, made from one tensor of parameters. `places` says where the tile stands."""
+
+    def tile(self, parameters: Tensor, places: Places) -> Tensor:
+        """What is added to the scores of this tile; broadcasts to (batch, heads, rows, columns)."""
+
+    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
+        """Add to the gradient of the parameters what the gradient of these scores says."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """A tile of the table. Query `row` stands at the position of key `row + shift`: the last sees the last."""
+
+    rows: slice
+    columns: slice
+    shift: int
+
+    def distance(self, device: torch.device) -> Tensor:
+        """(rows, columns): the key's position minus the query's."""
+        rows = torch.arange(self.rows.start, self.rows.stop, device=device) + self.shift
+        return torch.arange(self.columns.start, self.columns.stop, device=device) - rows[:, None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What may be seen: `mask` (batch, heads, queries, keys, or 1), and keys at a distance from -left to right."""
+
+    mask: Tensor | None = None
+    left: int | None = None
+    right: int | None = None
+    bias: Bias | None = None
+
+    def columns(self, rows: slice, keys: int, shift: int) -> slice:
+        """The keys that a tile of queries has to visit."""
+        first = 0 if self.left is None else max(rows.start + shift - self.left, 0)
+        last = keys if self.right is None else min(rows.stop + shift + self.right, keys)
+        return slice(min(first, keys), max(last, min(first, keys)))
+
+    def seen(self, places: Places, device: torch.device) -> Tensor | None:
+        """Which scores count, or None for all."""
+        seen = None if self.mask is None else _part(self.mask, places)
+        low, high = places.columns.start - places.rows.stop, places.columns.stop - places.rows.start
+        whole = (self.left is None or low + 1 - places.shift >= -self.left) and (
+            self.right is None or high - 1 - places.shift <= self.right
+        )
+        if not whole:
+            distance = places.distance(device)
+            if self.left is not None:
+                seen = _both(seen, distance >= -self.left)
+            if self.right is not None:
+                seen = _both(seen, distance <= self.right)
+        return seen
+
+
+class Table:
+    """A bias as a tensor (batch, heads, queries, keys), or 1 where it is shared."""
+
+    def tile(self, parameters: Tensor, places: Places) -> Tensor:
+        return _part(parameters, places)
+
+    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
+        part = _part(total, places)
+        part += grad.sum_to_size(part.shape)
+
+
+def tiled(
+    query: Tensor, key: Tensor, value: Tensor, rule: Rule, scale: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Output (batch, heads, queries, features) and log-sum-exp (batch, heads, queries).
+
+    query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (batch, kv_heads, keys, features);
+    half precision is computed in float32. bias: the parameters of `rule.bias`.
+    """
+    return _Tiled.apply(query, key, value, bias, rule, scale)
+
+
+class _Tiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, key, value, bias, rule, scale):
+        walk = _Walk(query, key, value, bias, rule, scale)
+        output = query.new_zeros(*query.shape[:3], value.shape[-1])
+        lse = torch.full(query.shape[:3], -torch.inf, dtype=walk.dtype, device=query.device)
+        for rows in walk.rows():
+            m = torch.full(
+                (*query.shape[:2], rows.stop - rows.start), -torch.inf, dtype=walk.dtype, device=query.device
+            )
+            l, acc = torch.zeros_like(m), m.new_zeros(*m.shape, value.shape[-1])  # noqa: E741: the paper's letters
+            for places, scores in walk.scores(rows):
+                higher = torch.maximum(m, scores.amax(dim=-1))
+                base = _no_infinity(higher)
+                weights, shrink = scores.sub_(base[..., None]).exp_(), (m - base).exp_()
+                l = l * shrink + weights.sum(dim=-1)  # noqa: E741
+                acc = acc * shrink[..., None] + walk.times_values(weights, places)
+                m = higher
+            output[:, :, rows] = acc / l.masked_fill(l == 0, 1)[..., None]
+            lse[:, :, rows] = m + l.log()
+        ctx.save_for_backward(query, key, value, bias, output, lse)
+        ctx.rule, ctx.scale = rule, scale
+        ctx.set_materialize_grads(False)
+        return output, lse
+
+    @staticmethod
+    def backward(ctx, grad, grad_lse):
+        query, key, value, bias, output, lse = ctx.saved_tensors
+        walk = _Walk(query, key, value, bias, ctx.rule, ctx.scale)
+        grad = torch.zeros_like(output) if grad is None else grad
+        delta = (grad.to(walk.dtype) * output.to(walk.dtype)).sum(dim=-1)
+        delta = delta if grad_lse is None else delta - grad_lse
+        d_query, d_key, d_value = (torch.zeros_like(t, dtype=walk.dtype) for t in (query, key, value))
+        d_bias = torch.zeros_like(bias, dtype=walk.dtype) if ctx.needs_input_grad[3] else None
+        for rows in walk.rows():
+            g, base = walk.folded(grad[:, :, rows].to(walk.dtype)), _no_infinity(lse[:, :, rows])
+            for places, scores in walk.scores(rows):
+                columns = places.columns
+                p = scores.sub_(base[..., None]).exp_()
+                d_value[:, :, columns] += walk.folded(p).mT @ g
+                dp = (g @ walk.value[:, :, columns].mT).view_as(p)
+                ds = dp.sub_(delta[:, :, rows, None]).mul_(p)
+                if d_bias is not None:
+                    ctx.rule.bias.add_gradient(d_bias, places, ds)
+                ds = walk.folded(ds)
+                d_query[:, :, rows] += (ds @ walk.key[:, :, columns]).view_as(d_query[:, :, rows])
+                d_key[:, :, columns] += ds.mT @ walk.folded(query[:, :, rows].to(walk.dtype))
+        d_query, d_key = d_query.mul_(ctx.scale), d_key.mul_(ctx.scale)
+        grads = (t.to(query.dtype) for t in (d_query, d_key, d_value))
+        return *grads, None if d_bias is None else d_bias.to(bias.dtype), None, None
+
+
+class _Walk:
+    """The tiles of one problem. Query heads that share keys are folded into the rows, so no key is copied."""
+
+    def __init__(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, rule: Rule, scale: float):
+        self.dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        self.query, self.bias, self.rule, self.scale = query, bias, rule, scale
+        self.key, self.value = key.to(self.dtype), value.to(self.dtype)
+        self.shift = key.shape[2] - query.shape[2]
+
+    def rows(self) -> list[slice]:
+        batch, heads, queries = self.query.shape[:3]
+        return tiles(queries, min(max(SCORES // max(batch * heads * KEYS, 1), 16), 256))
+
+    def scores(self, rows: slice):
+        """Every tile that these queries visit: where it stands, and its scores (batch, heads, rows, columns)."""
+        queries = self.folded(self.query[:, :, rows].to(self.dtype) * self.scale)
+        span = self.rule.columns(rows, self.key.shape[2], self.shift)
+        for start in range(span.start, span.stop, KEYS):
+            places = Places(rows, slice(start, min(start + KEYS, span.stop)), self.shift)
+            scores = queries @ self.key[:, :, places.columns].mT
+            scores = scores.view(*self.query.shape[:2], rows.stop - rows.start, -1)
+            if self.rule.bias is not None:
+                scores += self.rule.bias.tile(self.bias, places).to(self.dtype)
+            seen = self.rule.seen(places, scores.device)
+            yield places, scores if seen is None else scores.masked_fill_(~seen, -torch.inf)
+
+    def times_values(self, weights: Tensor, places: Places) -> Tensor:
+        product = self.folded(weights) @ self.value[:, :, places.columns]
+        return product.view(*weights.shape[:3], -1)
+
+    def folded(self, tensor: Tensor) -> Tensor:
+        """(batch, heads, rows, n) as (batch, kv_heads, group * rows, n)."""
+        return tensor.reshape(tensor.shape[0], self.key.shape[1], -1, tensor.shape[-1])
+
+
+def _part(table: Tensor, places: Places) -> Tensor:
+    """A tile of a table, whose last two axes may have size 1."""
+    rows = places.rows if table.shape[-2] > 1 else slice(None)
+    return table[..., rows, places.columns if table.shape[-1] > 1 else slice(None)]
+
+
+def _both(first: Tensor | None, second: Tensor) -> Tensor:
+    return second if first is None else first & second
+
+
+def _no_infinity(highest: Tensor) -> Tensor:
+    """-inf - -inf is NaN; where nothing is seen, any other base gives exp(-inf) = 0."""
+    return highest.masked_fill(highest == -torch.inf, 0)

@@ -1,0 +1,81 @@
+"""What all our attention kernels do in the same way: find their sequence, load tiles, and score a tile.
+
+Names in kernels: `rows` are queries, `columns` keys. Strides come as tuples in the order of the axes (batch, head, row),
+the last axis always has stride one. A kernel works in base 2, because the hardware's exponential does: the scale that
+comes in holds a factor log2(e) already, and so exp2(scores) is the exp of the paper.
+"""
+
+import triton
+import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def stretch(starts, item, length, PACKED: tl.constexpr):
+    """Where a sequence begins, and how long it is. Packed ones stand one behind the other, see `attnlab.fast.packing`."""
+    if PACKED:
+        start = tl.load(starts + item)
+        return start.to(tl.int64), tl.load(starts + item + 1) - start
+    else:
+        return 0, length
+
+
+@triton.jit
+def base_of(tensor, strides, item, head, start):
+    """The address of row `start` of a head. In 64 bits: a batch of long sequences has more than 2^31 numbers."""
+    return tensor + item.to(tl.int64) * strides[0] + head.to(tl.int64) * strides[1] + start * strides[2]
+
+
+@triton.jit
+def load_rows(base, stride, rows, length, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
+    """A tile (rows, BLOCK_WIDTH). Zeros stand where there is no row, and behind the width: tiles are powers of two."""
+    across = tl.arange(0, BLOCK_WIDTH)
+    inside = rows[:, None] < length
+    if BLOCK_WIDTH != WIDTH:
+        inside = inside & (across < WIDTH)[None, :]
+    return tl.load(base + rows[:, None].to(tl.int64) * stride + across[None, :], mask=inside, other=0.0)
+
+
+@triton.jit
+def store_rows(base, stride, rows, length, tile, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
+    """Write a tile, without what lies behind the end or the width."""
+    across = tl.arange(0, BLOCK_WIDTH)
+    inside = (rows[:, None] < length) & (across < WIDTH)[None, :]
+    address = base + rows[:, None].to(tl.int64) * stride + across[None, :]
+    tl.store(address, tile.to(base.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def load_pairs(base, strides, rows, columns, n_rows, n_columns):
+    """A tile of a table (rows, columns) in memory, such as a mask or a bias. An axis of stride 0 is broadcast."""
+    inside = (rows < n_rows)[:, None] & (columns < n_columns)[None, :]
+    address = base + rows[:, None].to(tl.int64) * strides[2] + columns[None, :].to(tl.int64) * strides[3]
+    return tl.load(address, mask=inside, other=0)
+
+
+@triton.jit
+def tile_scores(
+    q, k, rows, columns, n_queries, n_keys, scale,
+    mask, mask_strides, bias, bias_strides,
+    CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr, PRECISION: tl.constexpr,
+    ACC: tl.constexpr,
+):  # fmt: skip
+    """Scores of a tile in base 2, with -inf where a query may not see a key.
+
+    EDGE: the tile reaches beyond the last key, or the diagonal crosses it. All other tiles need not look. A key behind
+    the end was loaded as zeros, and a score of zero is a score: it has to become -inf, whatever its value is.
+    """
+    scores = tl.dot(q, tl.trans(k), input_precision=PRECISION, out_dtype=ACC) * scale
+    if HAS_BIAS:
+        scores += load_pairs(bias, bias_strides, rows, columns, n_queries, n_keys).to(scores.dtype) * LOG2_E
+    if HAS_MASK:
+        seen = load_pairs(mask, mask_strides, rows, columns, n_queries, n_keys) != 0
+        scores = tl.where(seen, scores, float("-inf"))
+    if EDGE:
+        seen = (columns < n_keys)[None, :]
+        if CAUSAL:  # the last query sees the last key
+            seen = seen & (rows[:, None] + (n_keys - n_queries) >= columns[None, :])
+        scores = tl.where(seen, scores, float("-inf"))
+    return scores

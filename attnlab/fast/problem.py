@@ -1,0 +1,129 @@
+"""One attention problem, checked and brought to four axes: what every implementation behind `attention` starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Problem:
+    """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (batch, kv_heads, keys, features).
+
+    `kv_heads` divides `heads`. mask (bool) and bias have four axes too, each of its size or 1. `batch_shape` is what the
+    caller's batch axes were: outputs are folded back to it.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    bias: Tensor | None
+    causal: bool
+    scale: float
+    batch_shape: tuple[int, ...]
+
+    @property
+    def group(self) -> int:
+        """How many query heads share one head of keys and values."""
+        return self.query.shape[1] // self.key.shape[1]
+
+    @property
+    def pairs(self) -> tuple[int, int, int, int]:
+        """The shape that the table of scores would have."""
+        return (*self.query.shape[:3], self.key.shape[2])
+
+    def unfolded(self, tensor: Tensor) -> Tensor:
+        """An output with the caller's batch axes."""
+        return tensor.reshape(*self.batch_shape, *tensor.shape[2:])
+
+
+def problem(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+) -> Problem:
+    """Check what was given, and fold the batch axes to two: all but the last, and the last (the heads).
+
+    Raises ValueError or TypeError with what was expected, what came, and what to do.
+    """
+    _check_kinds(query, key, value, mask, bias)
+    _check_shapes(query, key, value)
+    batch_shape = tuple(query.shape[:-2])
+    pairs = (*batch_shape, query.shape[-2], key.shape[-2])
+    return Problem(
+        _four_axes(query),
+        _four_axes(key),
+        _four_axes(value),
+        _table("mask", mask, pairs),
+        _table("bias", bias, pairs),
+        causal,
+        query.shape[-1] ** -0.5 if scale is None else scale,
+        batch_shape,
+    )
+
+
+def _check_kinds(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
+    for name, tensor in {"key": key, "value": value, "bias": bias}.items():
+        if tensor is not None and (tensor.dtype != query.dtype or tensor.device != query.device):
+            raise TypeError(
+                f"Expected `{name}` like the query, {query.dtype} on {query.device}, got {tensor.dtype} on "
+                f"{tensor.device}. Bring both to one dtype and device."
+            )
+    if not query.is_floating_point():
+        raise TypeError(f"Expected numbers with a point, got {query.dtype}. Call .float() first.")
+    if mask is not None and mask.dtype != torch.bool:
+        raise TypeError(
+            f"Expected a mask of torch.bool (True: may be seen), got {mask.dtype}. Numbers to be added are a `bias`."
+        )
+    if mask is not None and mask.device != query.device:
+        raise TypeError(f"Expected the mask on {query.device}, got it on {mask.device}. Call .to() first.")
+
+
+def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
+    shapes = f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise ValueError(f"Expected at least two axes, (..., tokens, width); {shapes}.")
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(f"Expected query and key of one width, the last axis; {shapes}.")
+    if key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(f"Expected a value for each key: the same axes but for the last; {shapes}.")
+    q, k = query.shape[:-2], key.shape[:-2]
+    shared = len(q) == len(k) > 0 and q[:-1] == k[:-1] and k[-1] > 0 and q[-1] % k[-1] == 0
+    if q != k and not shared:
+        raise ValueError(
+            f"Expected the same batch axes, or keys with fewer heads (the axis before the tokens) that divide the query's; "
+            f"{shapes}. Use .expand() for keys that all of a batch share."
+        )
+
+
+def _four_axes(tensor: Tensor) -> Tensor:
+    while tensor.ndim < 4:
+        tensor = tensor[None]
+    return tensor.flatten(0, -4)
+
+
+def _table(name: str, table: Tensor | None, pairs: tuple[int, ...]) -> Tensor | None:
+    """A mask or bias with four axes. Where two batch axes are folded and only one is shared, it has to be copied."""
+    if table is None:
+        return None
+    try:
+        torch.broadcast_shapes(table.shape, pairs)
+    except RuntimeError:
+        fits = False
+    else:
+        fits = table.ndim <= len(pairs)
+    if not fits:
+        raise ValueError(f"Expected a {name} that broadcasts to {pairs}, got {tuple(table.shape)}.")
+    while table.ndim < max(len(pairs), 4):
+        table = table[None]
+    if table.ndim > 4 and any(size != 1 for size in table.shape[:-3]):
+        table = table.expand(*pairs[:-3], *table.shape[-3:])
+    return table.flatten(0, -4)

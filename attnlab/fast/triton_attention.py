@@ -1,0 +1,204 @@
+"""The Triton kernels as one differentiable function, with their launches and the sizes of their tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from attnlab.fast.ladder import triton_backward, triton_forward
+from attnlab.fast.ladder.triton_tiles import LOG2_E
+from attnlab.fast.problem import Problem
+
+INTERPRETED = triton.knobs.runtime.interpret
+WIDEST = 256  # of a head: wider tiles do not fit into the registers
+DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sequences one behind the other: where each begins, (batch + 1) int32, and the longest, for queries and keys."""
+
+    query_starts: Tensor
+    key_starts: Tensor
+    longest_query: int
+    longest_key: int
+
+
+def triton_attention(problem: Problem, packed: Packed | None = None) -> tuple[Tensor, Tensor]:
+    """Output like the query, with the value's features, and the log-sum-exp (batch, heads, queries) in float32.
+
+    Packed: the batch axis has size 1, and the axis of the tokens holds all sequences.
+    """
+    return _Flash.apply(problem.query, problem.key, problem.value, problem.bias, problem, packed)
+
+
+class _Flash(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, key, value, bias, problem, packed):
+        query, key, value = (_rows_together(tensor) for tensor in (query, key, value))
+        launch = _Launch(problem, packed)
+        output = query.new_empty(*query.shape[:3], value.shape[-1])
+        lse = torch.empty(query.shape[:3], dtype=launch.accumulator, device=query.device)
+        launch.run(
+            triton_forward.forward_kernel, launch.longest_query, launch.items * query.shape[1],
+            *launch.tensors(query, key, value, output), *launch.numbers(lse), *launch.tables(), *launch.starts,
+            *launch.sizes, **launch.constants,
+        )  # fmt: skip
+        ctx.save_for_backward(query, key, value, bias, output, lse)
+        ctx.launch = launch
+        ctx.set_materialize_grads(False)
+        return output, lse
+
+    @staticmethod
+    def backward(ctx, grad, grad_lse):
+        query, key, value, bias, output, lse = ctx.saved_tensors
+        launch = ctx.launch
+        grad = torch.zeros_like(output) if grad is None else _rows_together(grad)
+        delta = torch.empty_like(lse)
+        launch.run(
+            triton_backward.delta_kernel, launch.longest_query, launch.items * query.shape[1],
+            *launch.tensors(output, grad), lse if grad_lse is None else grad_lse.contiguous(), *launch.numbers(delta),
+            launch.starts[0], query.shape[1], launch.sizes[2],
+            **launch.some("FEATURES", "BLOCK_FEATURES", "PACKED", "ACC"), HAS_GRAD_LSE=grad_lse is not None,
+        )  # fmt: skip
+        common = (*launch.tensors(query, key, value, grad), lse, *launch.numbers(delta))
+        grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
+        launch.run(
+            triton_backward.key_value_kernel, launch.longest_key, launch.items * key.shape[1],
+            *common, *launch.tensors(grads[1], grads[2]), *launch.tables(), *launch.starts, *launch.sizes,
+            **launch.constants, over_keys=True,
+        )  # fmt: skip
+        launch.run(
+            triton_backward.query_kernel, launch.longest_query, launch.items * query.shape[1],
+            *common, *launch.tensors(grads[0]), *launch.tables(), *launch.starts, *launch.sizes, **launch.constants,
+        )  # fmt: skip
+        return *grads, _bias_grad(launch, common, bias) if ctx.needs_input_grad[3] else None, None, None
+
+
+def _bias_grad(launch: _Launch, common: tuple, bias: Tensor) -> Tensor:
+    """dS, summed in the kernel over items and heads that share a bias; over a broadcast axis of tokens, by torch."""
+    batch, heads, queries, keys = launch.problem.pairs
+    table = bias.new_empty(*bias.shape[:2], queries, keys)
+    items, shared = batch // bias.shape[0], heads // bias.shape[1]
+    constants = {name: value for name, value in launch.constants.items() if name not in ("HAS_BIAS", "PACKED")}
+    block_q, block_k = launch.tile
+    grid = (triton.cdiv(queries, block_q), triton.cdiv(keys, block_k), bias.shape[0] * bias.shape[1])
+    if 0 not in grid:
+        triton_backward.bias_kernel[grid](
+            *common, *launch.tensors(table), *launch.tables(), bias.shape[1], items, shared, *launch.sizes[1:],
+            **constants, BLOCK_Q=block_q, BLOCK_K=block_k,
+        )  # fmt: skip
+    return table.sum_to_size(bias.shape)
+
+
+class _Launch:
+    """What the launches of one problem have in common: arguments, constants, and tiles."""
+
+    def __init__(self, problem: Problem, packed: Packed | None):
+        query, key, value = problem.query, problem.key, problem.value
+        self.problem = problem
+        self.items = query.shape[0] if packed is None else len(packed.query_starts) - 1
+        self.longest_query = query.shape[2] if packed is None else packed.longest_query
+        self.longest_key = key.shape[2] if packed is None else packed.longest_key
+        unused = torch.empty(0, dtype=torch.int32, device=query.device)
+        self.starts = (unused, unused) if packed is None else (packed.query_starts, packed.key_starts)
+        self.packed = packed is not None
+        scale = problem.scale * LOG2_E.value
+        self.sizes = (query.shape[1], problem.group, query.shape[2], key.shape[2], scale)
+        double = query.dtype == torch.float64
+        self.accumulator = torch.float64 if double else torch.float32
+        self.constants = {
+            "WIDTH": query.shape[-1],
+            "FEATURES": value.shape[-1],
+            "BLOCK_WIDTH": max(triton.next_power_of_2(query.shape[-1]), 16),
+            "BLOCK_FEATURES": max(triton.next_power_of_2(value.shape[-1]), 16),
+            "CAUSAL": problem.causal,
+            "HAS_MASK": problem.mask is not None,
+            "HAS_BIAS": problem.bias is not None,
+            "PACKED": self.packed,
+            # float32 is float32 here; the ten bits of tf32 are a choice that nobody made
+            "PRECISION": "ieee" if query.dtype in (torch.float32, torch.float64) else "tf32",
+            "ACC": tl.float64 if double else tl.float32,
+        }
+        self.tile = _fixed_tile(self.constants["BLOCK_WIDTH"])
+
+    def some(self, *names: str) -> dict:
+        return {name: self.constants[name] for name in names}
+
+    def tensors(self, *tensors: Tensor) -> list:
+        """Each with its strides; packed sequences have no batch axis to step along."""
+        return [part for t in tensors for part in (t, (0 if self.packed else t.stride(0), t.stride(1), t.stride(2)))]
+
+    def numbers(self, tensor: Tensor) -> tuple:
+        return tensor, (0 if self.packed else tensor.stride(0), tensor.stride(1))
+
+    def tables(self) -> list:
+        """Mask and bias with strides of zero where they are broadcast; something that is never read where there is none."""
+        arguments = []
+        for table in (self.problem.mask, self.problem.bias):
+            if table is None:
+                arguments += [self.starts[0], (0, 0, 0, 0)]
+            else:
+                table = table.detach().expand(self.problem.pairs)
+                arguments += [table.view(torch.uint8) if table.dtype == torch.bool else table, table.stride()]
+        return arguments
+
+    def run(self, kernel, length: int, others: int, *arguments, over_keys: bool = False, **constants) -> None:
+        """One program for each tile of `length` rows, for each of `others` (batch * heads)."""
+        if length == 0 or others == 0:
+            return
+        block = "BLOCK_K" if over_keys else "BLOCK_Q"
+        names = kernel.arg_names
+
+        def grid(chosen):
+            return triton.cdiv(length, chosen[block]), others
+
+        if INTERPRETED or not arguments[0].is_cuda:
+            tile = dict(zip(("BLOCK_Q", "BLOCK_K"), self.tile, strict=True))
+            kernel[grid](*arguments, **constants, **{name: tile[name] for name in tile if name in names})
+        else:
+            _tuned(kernel)[grid](*arguments, **constants)
+
+
+def _fixed_tile(block_width: int) -> tuple[int, int]:
+    """Without tuning. In the interpreter small tiles, so that a test of a few dozen tokens has edges to get wrong."""
+    if INTERPRETED:
+        return 16, 16
+    return (64, 64) if block_width <= 128 else (32, 32)
+
+
+@cache
+def _tuned(kernel):
+    """The kernel with a choice of tiles, tried at the first call for each width, dtype and kind of problem.
+
+    Made at the first launch, not at import: choosing needs a device.
+    """
+    sizes = [
+        (128, 128, 8, 3),
+        (128, 64, 8, 3),
+        (128, 64, 4, 3),
+        (64, 128, 4, 3),
+        (64, 64, 4, 3),
+        (64, 32, 4, 2),
+        (32, 32, 4, 2),
+    ]
+    if kernel is triton_backward.delta_kernel:
+        configs = [triton.Config({"BLOCK_Q": 64}, num_warps=4)]
+    else:
+        configs = [triton.Config({"BLOCK_Q": q, "BLOCK_K": k}, num_warps=w, num_stages=s) for q, k, w, s in sizes]
+    key = [
+        name
+        for name in ("WIDTH", "FEATURES", "CAUSAL", "HAS_MASK", "HAS_BIAS", "PRECISION", "PACKED")
+        if name in kernel.arg_names
+    ]
+    return triton.autotune(configs, key)(kernel)
+
+
+def _rows_together(tensor: Tensor) -> Tensor:
+    """The kernels step from number to number along the last axis; any other layout is taken as it is."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
