@@ -1,7 +1,8 @@
 """Attention, fast: the function of `attnlab.reference.attention`, without its table of weights.
 
-On a CUDA device our Triton kernels compute it; on a CPU torch's fused kernel, or our tiled form where that kernel does not
-express the problem. Memory is linear in the number of tokens, forward and backward. `explain` says which way a call goes.
+On a CUDA device our Triton kernels compute it; on a CPU torch's fused kernel, or our tiled form where that kernel does
+not express the problem. Memory is linear in the number of tokens, forward and backward. `explain` says which way a call
+goes.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def attention(
     """softmax(scale * query key^T + bias) value, over the keys that may be seen (mask: True).
 
     Departs from the reference: the weights are not returned, they never exist as a whole. With `return_lse` the second
-    output is the log-sum-exp of each row of scores, (*batch, queries), natural units, float32: exp(score - lse) is a weight.
+    output is the log-sum-exp of each row of scores, (*batch, queries), natural units, float32: exp(score - lse) is a
+    weight.
 
     key, value: the query's batch axes, or fewer heads (the last batch axis), a divisor of the query's: grouped-query
     attention, where neighbouring query heads share keys. causal: aligned so that the last query sees the last key.
@@ -108,11 +110,11 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
     return Plan("sdpa", reason + f"torch's function expresses it, on {query.device}")
 
 
-def _sdpa(given: Problem) -> tuple[Tensor, None]:
+def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
     query, key, value = given.query, given.key, given.value
     queries, keys = query.shape[2], key.shape[2]
     if keys == 0:  # torch divides by nothing
-        return query.new_zeros(*query.shape[:3], value.shape[-1]) + 0 * query.sum(), None
+        return _tiled(given)
     table, causal = given.mask, given.causal
     if causal and (table is not None or given.bias is not None or queries != keys):
         seen = visible(queries, keys, query.device)

@@ -3,8 +3,8 @@
     padded  (batch, tokens, width), lengths 3 1 2        packed  (6, width), starts 0 3 4 6
 
 Everything that treats tokens one by one (projections, norms, feed-forward) runs on the packed rows as they are. With
-lengths spread evenly from 0.2 to 1 of the longest, that is 1 / 0.6 = 1.67 times less work; in attention, which grows with
-the square, 1 / 0.413 = 2.42 times less.
+lengths spread evenly from 0.2 to 1 of the longest, that is 1 / 0.6 = 1.67 times less work; in attention, which grows
+with the square, 1 / 0.413 = 2.42 times less.
 
 Source: Zhai et al. 2023 (ByteTransformer, arXiv 2210.03052). Departs from its code: the starts are computed once, not
 around every layer, and lengths are counted from the whole mask, whose tokens have to come first.
@@ -73,16 +73,16 @@ def layout_of(mask: Bool[Tensor, "batch tokens"]) -> Layout:
     return layout(lengths, mask.shape[-1])
 
 
-def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Float[Tensor, "total *features"]:
+def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Float[Tensor, total * features]:
     """The tokens without the padding, one sequence behind the other. Gradients flow back; padding gets none."""
     if padded.shape[:2] != (len(where.lengths), where.tokens):
         raise ValueError(
-            f"Expected a batch of {len(where.lengths)} sequences padded to {where.tokens}, got {tuple(padded.shape[:2])}."
+            f"Expected {len(where.lengths)} sequences padded to {where.tokens}, got {tuple(padded.shape[:2])}."
         )
     return padded.flatten(0, 1)[where.rows()]
 
 
-def unpack(packed: Float[Tensor, "total *features"], where: Layout) -> Float[Tensor, "batch tokens *features"]:
+def unpack(packed: Float[Tensor, total * features], where: Layout) -> Float[Tensor, "batch tokens *features"]:
     """The padded tensor again, with zeros as padding."""
     padded = packed.new_zeros(len(where.lengths) * where.tokens, *packed.shape[1:])
     padded = padded.index_copy(0, where.rows(), packed)

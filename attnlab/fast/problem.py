@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Problem:
-    """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (batch, kv_heads, keys, features).
+    """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (.., .., keys, features).
 
-    `kv_heads` divides `heads`. mask (bool) and bias have four axes too, each of its size or 1. `batch_shape` is what the
-    caller's batch axes were: outputs are folded back to it.
+    `kv_heads` divides `heads`. mask (bool) and bias have four axes too, each of its size or 1. `batch_shape` is what
+    the caller's batch axes were: outputs are folded back to it.
     """
 
     query: Tensor
@@ -99,7 +99,7 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
     shared = len(q) == len(k) > 0 and q[:-1] == k[:-1] and k[-1] > 0 and q[-1] % k[-1] == 0
     if q != k and not shared:
         raise ValueError(
-            f"Expected the same batch axes, or keys with fewer heads (the axis before the tokens) that divide the query's; "
+            "Expected the same batch axes, or keys with fewer heads (the last before the tokens) dividing the query's; "
             f"{shapes}. Use .expand() for keys that all of a batch share."
         )
 

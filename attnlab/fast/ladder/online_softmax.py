@@ -2,19 +2,20 @@
 
 After some keys, each query holds (Milakov & Gimelshein 2018, algorithm 3; Dao et al. 2022, algorithm 1)
 
-    m    the highest score so far
-    l    the sum of exp(score - m)
-    acc  the sum of exp(score - m) * value
+    highest  the highest score so far                  their m
+    total    the sum of exp(score - highest)           their l
+    acc      the sum of exp(score - highest) * value   their O, not yet divided
 
-A new tile brings its own maximum. Let m' be the higher of the two. All that is held was computed with exp(. - m) and
-should have been computed with exp(. - m'), so it is multiplied by
+A new tile brings its own maximum. All that is held was computed with exp(. - highest) and should have been computed
+with exp(. - higher), where `higher` is the larger of the two, so it is multiplied by
 
-    exp(m - m')        at most 1: it shrinks
+    exp(highest - higher)        at most 1: it shrinks
 
-and the tile's share is added. At the end acc / l is the output, m + ln l the log-sum-exp. Nothing is an approximation.
+and the tile's share is added. At the end acc / total is the output, highest + ln total the log-sum-exp. Nothing is an
+approximation.
 
 The printed algorithm 1 of FlashAttention-2 (and 3) multiplies acc by the *inverse* of this factor. That is a slip of
-the pen: it is right as long as no tile brings a new maximum, with one tile always, and off by e^(2 (m' - m)) when one does.
+the pen: right as long as no tile brings a new maximum, so with one tile always, and off by the factor's square else.
 """
 
 import numpy as np
@@ -50,21 +51,21 @@ def online(
     output = np.zeros((len(query), value.shape[-1]), query.dtype)
     lse = np.full(len(query), -np.inf, query.dtype)
     for rows in tiles(len(query), tile):
-        m = np.full(rows.stop - rows.start, -np.inf, query.dtype)
-        l, acc = np.zeros_like(m), output[rows]  # noqa: E741: the paper's letters
+        highest = np.full(rows.stop - rows.start, -np.inf, query.dtype)
+        total, acc = np.zeros_like(highest), output[rows]
         for columns in tiles(len(key), tile):
             scores = scores_of(query, key, rows, columns, scale, causal)
             if scores is None:
                 continue
             if visited is not None:
                 visited.append((rows, columns))
-            higher = np.maximum(m, scores.max(axis=1))
+            higher = np.maximum(highest, scores.max(axis=1))
             base = np.where(np.isneginf(higher), 0, higher)  # nothing seen so far: exp(-inf - 0) = 0, not NaN
-            weights, shrink = np.exp(scores - base[:, None]), np.exp(m - base)
-            l = l * shrink + weights.sum(axis=1)  # noqa: E741
+            weights, shrink = np.exp(scores - base[:, None]), np.exp(highest - base)
+            total = total * shrink + weights.sum(axis=1)
             acc = acc * shrink[:, None] + weights @ value[columns]
-            m = higher
-        seen = l > 0
-        output[rows] = np.where(seen[:, None], acc / np.where(seen, l, 1)[:, None], 0)
-        lse[rows][seen] = m[seen] + np.log(l[seen])
+            highest = higher
+        seen = total > 0
+        output[rows] = np.where(seen[:, None], acc / np.where(seen, total, 1)[:, None], 0)
+        lse[rows][seen] = highest[seen] + np.log(total[seen])
     return output, lse

@@ -105,19 +105,17 @@ class _Tiled(torch.autograd.Function):
         output = query.new_zeros(*query.shape[:3], value.shape[-1])
         lse = torch.full(query.shape[:3], -torch.inf, dtype=walk.dtype, device=query.device)
         for rows in walk.rows():
-            m = torch.full(
-                (*query.shape[:2], rows.stop - rows.start), -torch.inf, dtype=walk.dtype, device=query.device
-            )
-            l, acc = torch.zeros_like(m), m.new_zeros(*m.shape, value.shape[-1])  # noqa: E741: the paper's letters
+            highest = lse[:, :, rows].clone()
+            total, acc = torch.zeros_like(highest), highest.new_zeros(*highest.shape, value.shape[-1])
             for places, scores in walk.scores(rows):
-                higher = torch.maximum(m, scores.amax(dim=-1))
+                higher = torch.maximum(highest, scores.amax(dim=-1))
                 base = _no_infinity(higher)
-                weights, shrink = scores.sub_(base[..., None]).exp_(), (m - base).exp_()
-                l = l * shrink + weights.sum(dim=-1)  # noqa: E741
+                weights, shrink = scores.sub_(base[..., None]).exp_(), (highest - base).exp_()
+                total = total * shrink + weights.sum(dim=-1)
                 acc = acc * shrink[..., None] + walk.times_values(weights, places)
-                m = higher
-            output[:, :, rows] = acc / l.masked_fill(l == 0, 1)[..., None]
-            lse[:, :, rows] = m + l.log()
+                highest = higher
+            output[:, :, rows] = acc / total.masked_fill(total == 0, 1)[..., None]
+            lse[:, :, rows] = highest + total.log()
         ctx.save_for_backward(query, key, value, bias, output, lse)
         ctx.rule, ctx.scale = rule, scale
         ctx.set_materialize_grads(False)

@@ -4,13 +4,13 @@ With P = exp(S - lse) made again tile by tile, and D = rowsum(dO * O) (Dao et al
 
     dV = P^T dO        dP = dO V^T        dS = P * (dP - D)        dQ = scale dS K        dK = scale dS^T Q
 
-D stands for rowsum(dP * P), which is the same number: it pulls the rows of dS to a sum of zero, as a softmax demands. If
-somebody also takes a gradient dL of the log-sum-exp, it comes in as D - dL.
+D stands for rowsum(dP * P), which is the same number: it pulls the rows of dS to a sum of zero, as a softmax demands.
+If somebody also takes a gradient dL of the log-sum-exp, it comes in as D - dL.
 
-dK and dV sum over queries, dQ sums over keys. A single walk would have to add to one of them from many programs at once,
-in whatever order they come. So there are two kernels: one program owns a tile of keys and walks over the queries, then
-one owns a tile of queries and walks over the keys. Both make S and dP again, 7 products instead of 5; in return nothing
-is scratch and nothing depends on the order. The gradient of a bias is dS itself, added up where the bias is broadcast.
+dK and dV sum over queries, dQ sums over keys. A single walk would have to add to one of them from many programs at
+once, in whatever order they come. So there are two kernels: one program owns a tile of keys and walks over the queries,
+then one owns a tile of queries and walks over the keys. Both make S and dP again, 7 products instead of 5; in return
+nothing is scratch and nothing depends on the order. The gradient of a bias is dS, added up where it is broadcast.
 """
 
 import triton
@@ -31,7 +31,7 @@ def delta_kernel(
     FEATURES: tl.constexpr, BLOCK_FEATURES: tl.constexpr, BLOCK_Q: tl.constexpr,
     PACKED: tl.constexpr, HAS_GRAD_LSE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """D = rowsum(dO * O) - dL, in float32: rounded products would not add up to rows of zero. Grid as in the forward."""
+    """D = rowsum(dO * O) - dL, in float32: of rounded products the rows would not add up to zero. Grid as forward."""
     item, head = tl.program_id(1) // n_heads, tl.program_id(1) % n_heads
     start, n_queries = stretch(query_starts, item, n_queries, PACKED)
     rows = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
@@ -94,7 +94,7 @@ def key_value_kernel(
             g = load_rows(grad_base, g_strides[2], rows, n_queries, FEATURES, BLOCK_FEATURES)
             scores = tile_scores(
                 q, k, rows, columns, n_queries, n_keys, scale, own_mask, mask_strides, own_bias, bias_strides,
-                CAUSAL, HAS_MASK, HAS_BIAS, True, PRECISION, ACC,
+                CAUSAL, HAS_MASK, HAS_BIAS, CAUSAL, PRECISION, ACC,  # keys behind the end: their rows are not stored
             )  # fmt: skip
             dp = tl.dot(g, tl.trans(v), input_precision=PRECISION, out_dtype=ACC)
             p, ds = weights_and_grad(

@@ -1,15 +1,15 @@
 """Rung 4: flash attention in Triton, forward (Dao 2023, FlashAttention-2, algorithm 1, with its rescaling put right).
 
 One program makes one tile of the output. It loads its queries once and walks over the keys, holding for each query what
-rung 2 holds: the highest score `m`, the sum `l` and the accumulator `acc`. All of it stays in registers. What goes to
+rung 2 holds: `highest`, `total` and `acc`. All of it stays in registers. What goes to
 memory is the output and one number a query, the log-sum-exp, from which the backward pass makes the weights again.
 
     read    Q once, K and V once for each tile of queries (mostly from the cache, where neighbours have put them)
     write   O and lse
     never   the scores
 
-At bfloat16 and width d a tile of 128 queries does 2 * 128 * d multiplications for every key it reads from memory: that is
-why a large tile pays, until the registers are full.
+A tile of 128 queries does 2 * 128 * width multiplications for every key it reads from memory: that is why a large tile
+pays, until the registers are full.
 
 Causal attention visits the tiles on and below the diagonal only: half of them, for long sequences. The walk has two
 parts, because most tiles need no comparison of positions: first those that every query of the tile sees whole, then
@@ -23,19 +23,39 @@ from attnlab.fast.ladder.triton_tiles import LN_2, base_of, load_rows, store_row
 
 
 @triton.jit
-def online_softmax_step(acc, m, l, scores, v, PRECISION: tl.constexpr):  # noqa: E741: the paper's letters
+def online_softmax_step(acc, highest, total, scores, v, PRECISION: tl.constexpr):
     """Take in one tile of scores and its values."""
-    higher = tl.maximum(m, tl.max(scores, 1))
-    base = tl.where(
-        higher == float("-inf"), 0.0, higher
-    )  # nothing seen so far: exp2(-inf - 0) is 0, -inf - -inf is NaN
+    higher = tl.maximum(highest, tl.max(scores, 1))
+    base = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: exp2(-inf - 0) is 0, -inf - -inf is NaN
     weights = tl.exp2(scores - base[:, None])
-    shrink = tl.exp2(m - base)  # at most 1: what is held was computed with the lower maximum
-    l = l * shrink + tl.sum(weights, 1)  # noqa: E741
+    shrink = tl.exp2(highest - base)  # at most 1: what is held was computed with the lower maximum
+    total = total * shrink + tl.sum(weights, 1)
     # The tensor cores multiply in the values' dtype and add in float32. Weights are at most 1 here, so rounding them
     # costs what rounding the normalised ones would cost; dividing once at the end saves a division for every tile.
     acc = tl.dot(weights.to(v.dtype), v, acc * shrink[:, None], input_precision=PRECISION, out_dtype=acc.dtype)
-    return acc, higher, l
+    return acc, higher, total
+
+
+@triton.jit
+def walk(
+    acc, highest, total, q, rows, n_queries, n_keys, scale, begin, end,
+    key, key_stride, value, value_stride, tables,
+    WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
+    BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr,
+    PRECISION: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """From one key to another, tile by tile. EDGE: some pair of these tiles may not be seen."""
+    mask, mask_strides, bias, bias_strides = tables
+    for start in range(begin, end, BLOCK_K):
+        columns = start + tl.arange(0, BLOCK_K)
+        k = load_rows(key, key_stride, columns, n_keys, WIDTH, BLOCK_WIDTH)
+        v = load_rows(value, value_stride, columns, n_keys, FEATURES, BLOCK_FEATURES)
+        scores = tile_scores(
+            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
+            CAUSAL, HAS_MASK, HAS_BIAS, EDGE, PRECISION, ACC,
+        )  # fmt: skip
+        acc, highest, total = online_softmax_step(acc, highest, total, scores, v, PRECISION)
+    return acc, highest, total
 
 
 @triton.jit
@@ -62,8 +82,8 @@ def forward_kernel(
     bias += item.to(tl.int64) * bias_strides[0] + head.to(tl.int64) * bias_strides[1]
 
     q = load_rows(base_of(query, q_strides, item, head, q_start), q_strides[2], rows, n_queries, WIDTH, BLOCK_WIDTH)
-    m = tl.full([BLOCK_Q], float("-inf"), ACC)
-    l = tl.zeros([BLOCK_Q], ACC)  # noqa: E741
+    highest = tl.full([BLOCK_Q], float("-inf"), ACC)
+    total = tl.zeros([BLOCK_Q], ACC)
     acc = tl.zeros([BLOCK_Q, BLOCK_FEATURES], ACC)
 
     end, whole = n_keys, n_keys // BLOCK_K * BLOCK_K
@@ -71,30 +91,23 @@ def forward_kernel(
         shift = n_keys - n_queries
         end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + shift), 0)  # behind the last key that the last row sees
         whole = tl.minimum(whole, tl.maximum(first + shift + 1, 0) // BLOCK_K * BLOCK_K)  # what the first row sees
-    for start in range(0, whole, BLOCK_K):
-        columns = start + tl.arange(0, BLOCK_K)
-        k = load_rows(key_base, k_strides[2], columns, n_keys, WIDTH, BLOCK_WIDTH)
-        v = load_rows(value_base, v_strides[2], columns, n_keys, FEATURES, BLOCK_FEATURES)
-        scores = tile_scores(
-            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
-            CAUSAL, HAS_MASK, HAS_BIAS, False, PRECISION, ACC,
-        )  # fmt: skip
-        acc, m, l = online_softmax_step(acc, m, l, scores, v, PRECISION)  # noqa: E741
-    for start in range(whole, end, BLOCK_K):
-        columns = start + tl.arange(0, BLOCK_K)
-        k = load_rows(key_base, k_strides[2], columns, n_keys, WIDTH, BLOCK_WIDTH)
-        v = load_rows(value_base, v_strides[2], columns, n_keys, FEATURES, BLOCK_FEATURES)
-        scores = tile_scores(
-            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
-            CAUSAL, HAS_MASK, HAS_BIAS, True, PRECISION, ACC,
-        )  # fmt: skip
-        acc, m, l = online_softmax_step(acc, m, l, scores, v, PRECISION)  # noqa: E741
+    tables = (mask, mask_strides, bias, bias_strides)
+    acc, highest, total = walk(
+        acc, highest, total, q, rows, n_queries, n_keys, scale, 0, whole,
+        key_base, k_strides[2], value_base, v_strides[2], tables,
+        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, False, PRECISION, ACC,
+    )  # fmt: skip
+    acc, highest, total = walk(
+        acc, highest, total, q, rows, n_queries, n_keys, scale, whole, end,
+        key_base, k_strides[2], value_base, v_strides[2], tables,
+        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, True, PRECISION, ACC,
+    )  # fmt: skip
 
-    # A row that saw nothing has l = 0 and acc = 0: its output is 0, and its lse = -inf + log2(0) is -inf. A row with a
-    # NaN has l = NaN, which is not 0, and stays NaN.
-    acc = acc / tl.where(l == 0.0, 1.0, l)[:, None]
+    # A row that saw nothing has total = 0 and acc = 0: its output is 0, and its lse = -inf + log2(0) is -inf. A row
+    # with a NaN has total = NaN, which is not 0, and stays NaN.
+    acc = acc / tl.where(total == 0.0, 1.0, total)[:, None]
     store_rows(
         base_of(output, o_strides, item, head, q_start), o_strides[2], rows, n_queries, acc, FEATURES, BLOCK_FEATURES
     )
     lse += item.to(tl.int64) * lse_strides[0] + head.to(tl.int64) * lse_strides[1] + q_start
-    tl.store(lse + rows, (m + tl.log2(l)) * LN_2, mask=rows < n_queries)  # natural units outside of kernels
+    tl.store(lse + rows, (highest + tl.log2(total)) * LN_2, mask=rows < n_queries)  # natural units outside of kernels

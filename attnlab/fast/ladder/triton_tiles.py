@@ -1,8 +1,8 @@
 """What all our attention kernels do in the same way: find their sequence, load tiles, and score a tile.
 
-Names in kernels: `rows` are queries, `columns` keys. Strides come as tuples in the order of the axes (batch, head, row),
-the last axis always has stride one. A kernel works in base 2, because the hardware's exponential does: the scale that
-comes in holds a factor log2(e) already, and so exp2(scores) is the exp of the paper.
+Names in kernels: `rows` are queries, `columns` keys. Strides come as tuples in the order of the axes (batch, head,
+row); the last axis always has stride one. A kernel works in base 2, because the hardware's exponential does: the scale
+that comes in holds a factor log2(e) already, and so exp2(scores) is the exp of the paper.
 """
 
 import triton
@@ -14,7 +14,7 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def stretch(starts, item, length, PACKED: tl.constexpr):
-    """Where a sequence begins, and how long it is. Packed ones stand one behind the other, see `attnlab.fast.packing`."""
+    """Where a sequence begins, and how long it is. Packed ones stand one behind the other (`attnlab.fast.packing`)."""
     if PACKED:
         start = tl.load(starts + item)
         return start.to(tl.int64), tl.load(starts + item + 1) - start

@@ -1,0 +1,240 @@
+"""`attnlab.fast.attention` on a CPU: the reference's numbers, every way it may go, and what it says of itself."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnlab.fast import attention, explain
+from attnlab.fast.ladder import tiled_torch
+from attnlab.reference.attention import attention as reference
+from tests.fast.problems import (
+    assert_like_naive,
+    assert_within_the_budget,
+    draw,
+    draw_mask,
+    naive_output,
+    outputs_and_gradients,
+)
+
+WAYS = ["sdpa", "tiled"]
+KINDS = ["plain", "causal", "mask", "bias", "everything"]
+
+
+def options(kind, queries=37, keys=41, batch=(2, 4), dtype=torch.float64):
+    generator = torch.Generator().manual_seed(3)
+    found = {}
+    if kind in ("mask", "everything"):
+        found["mask"] = draw_mask(*batch, queries, keys)
+    if kind in ("causal", "everything"):
+        found["causal"] = True
+    if kind in ("bias", "everything"):
+        shape = (batch[-1], queries, keys)
+        found["bias"] = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    return found
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(tiled_torch, "KEYS", 16)
+
+
+@pytest.mark.parametrize("using", [None, *WAYS])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3), (2, 1, 3)])
+def test_it_is_the_reference(using, batch, small_tiles):
+    leaves = draw(9, 12, batch=batch, features=5)
+    mask = draw_mask(9, 12)
+    want = outputs_and_gradients(lambda: reference(*leaves, mask)[0], *leaves)
+    got = outputs_and_gradients(lambda: attention(*leaves, mask, using=using), *leaves)
+    for mine, theirs in zip(got, want, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-10)
+
+
+@pytest.mark.parametrize("kv_heads", [None, 2, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tiled_way_is_the_naive_one(kind, kv_heads, small_tiles):
+    queries, keys = 37, 41
+    leaves = draw(queries, keys, kv_heads=kv_heads, features=20)
+    key, value = (t.repeat_interleave(4 // (kv_heads or 4), dim=1).detach().requires_grad_() for t in leaves[1:])
+    assert_like_naive("tiled", (leaves[0], key, value), 1e-10, **options(kind))
+    got = attention(*leaves, **options(kind), using="tiled")
+    assert torch.allclose(got, attention(leaves[0], key, value, **options(kind), using="naive"), atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torchs_way_is_the_naive_one(kind):
+    leaves, chosen = draw(kv_heads=2, features=20), options(kind)
+    leaves += (chosen["bias"],) if "bias" in chosen else ()
+    got, want = (
+        outputs_and_gradients(lambda u=u: attention(*leaves[:3], **chosen, using=u), *leaves) for u in ("sdpa", "naive")
+    )
+    for mine, theirs in zip(got, want, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("using", WAYS)
+@pytest.mark.parametrize("causal", [False, True])
+def test_low_precision_stays_within_twice_the_naive_error(using, dtype, causal):
+    leaves = draw(130, 130, width=64, kv_heads=2, dtype=dtype)
+    assert_within_the_budget(
+        lambda *t: attention(*t, causal=causal, using=using),
+        leaves,
+        lambda *t: naive_output(*t, causal=causal),
+        lambda *t: naive_output(*t, causal=causal),
+    )
+
+
+@given(
+    st.integers(1, 40), st.integers(0, 40), st.sampled_from([1, 3, 16, 20]), st.sampled_from([1, 2, 4]),
+    st.booleans(), st.booleans(), st.booleans(), st.integers(0, 10**6),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_any_shape_mask_and_layout(queries, keys, width, kv_heads, causal, masked, turned, seed):
+    leaves = draw(queries, keys, width=width, kv_heads=kv_heads, seed=seed)
+    mask = draw_mask(4, queries, keys, seed=seed) if masked and queries > 1 else None
+    given_leaves = leaves
+    if turned:  # tokens before heads in memory, as a projection leaves them
+        given_leaves = tuple(t.transpose(1, 2).contiguous().transpose(1, 2) for t in leaves)
+    want = outputs_and_gradients(lambda: naive_output(*leaves, mask=mask, causal=causal), *leaves)
+    for using in WAYS:
+        got = outputs_and_gradients(
+            lambda using=using: attention(*given_leaves, mask, causal=causal, using=using), *leaves
+        )
+        for mine, theirs in zip(got, want, strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-9)
+
+
+@pytest.mark.parametrize("using", [None, *WAYS])
+def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient(using):
+    leaves = draw(5, 7, batch=(2,), dtype=torch.float32)
+    mask = torch.ones(5, 7, dtype=torch.bool)
+    mask[2] = False
+    output = attention(*leaves, mask, using=using)
+    gradients = torch.autograd.grad(output.sum(), leaves)
+    assert not output[:, 2].any() and not gradients[0][:, 2].any()
+    assert all(t.isfinite().all() for t in gradients)
+
+
+def test_the_log_sum_exp_makes_the_weights_again_and_has_a_gradient():
+    query, key, value = draw(6, 9, batch=(2,))
+    output, lse = attention(query, key, value, return_lse=True)
+    scores = query @ key.mT * 24**-0.5
+    assert torch.allclose((scores - lse[..., None]).exp() @ value, output, atol=1e-10)
+    assert torch.allclose(torch.autograd.grad(lse.sum(), query)[0], (scores.softmax(-1) @ key) * 24**-0.5, atol=1e-10)
+
+
+@pytest.mark.parametrize("using", WAYS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_shows_where_torch_shows_it(using, bad):
+    query, key, value = (t.detach().float() for t in draw(6, 40, batch=(1, 1), width=16))
+    for tensor, place in ((query, (0, 0, 2, 3)), (key, (0, 0, 33, 1)), (value, (0, 0, 5, 0))):
+        poisoned = [t.clone() for t in (query, key, value)]
+        poisoned[[query, key, value].index(tensor) if tensor is query else (1 if tensor is key else 2)][place] = bad
+        want = torch.nn.functional.scaled_dot_product_attention(*poisoned)
+        got = attention(*poisoned, using=using)
+        assert torch.equal(got.isnan(), want.isnan())
+        assert torch.allclose(got, want, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("using", WAYS)
+def test_large_scores_do_not_overflow(using):
+    query, key, value = (t.detach().float() for t in draw(4, 40, batch=(1, 1)))
+    key[..., 3, :] *= 1000
+    assert attention(query, key, value, using=using).isfinite().all()
+
+
+def extra_memory(call) -> int:
+    """The largest sum of live storage that a call makes, in bytes, beyond what was there."""
+    from weakref import finalize
+
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        live, peak, seen = 0, 0, set()
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            for tensor in torch.utils._pytree.tree_leaves(result):
+                if isinstance(tensor, torch.Tensor):
+                    storage = tensor.untyped_storage()
+                    if storage._cdata not in self.seen:
+                        self.seen.add(storage._cdata)
+                        Watch.live += storage.nbytes()
+                        finalize(storage, self.gone, storage._cdata, storage.nbytes())
+            Watch.peak = max(Watch.peak, Watch.live)
+            return result
+
+        def gone(self, number, size):
+            self.seen.discard(number)
+            Watch.live -= size
+
+    with Watch():
+        call()
+    return Watch.peak
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_memory_grows_with_the_tokens_not_with_their_square(causal):
+    def peak(tokens):
+        leaves = draw(tokens, tokens, batch=(1, 1), width=16, dtype=torch.float32)
+        return extra_memory(lambda: attention(*leaves, causal=causal, using="tiled").sum().backward())
+
+    small, large = peak(2048), peak(4096)
+    assert large < 2.2 * small
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way", "why"),
+    [
+        ({}, "sdpa", "torch's function expresses it"),
+        ({"causal": True}, "tiled", "aligns causal attention at the first key"),
+        ({"return_lse": True}, "tiled", "log-sum-exp"),
+        ({"bias": torch.zeros(3, 4, requires_grad=True)}, "tiled", "bias no gradient"),
+        ({"bias": torch.zeros(3, 4)}, "sdpa", "expresses it"),
+    ],
+)
+def test_what_a_call_uses_can_be_asked(arguments, way, why):
+    query, key, value = torch.randn(3, 8), torch.randn(4, 8), torch.randn(4, 8)
+    plan = explain(query, key, value, **arguments)
+    assert plan.using == way and why in plan.why and str(plan).startswith(way)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"key": torch.zeros(4, 7)}, "Expected query and key of one width"),
+        ({"value": torch.zeros(5, 8)}, "Expected a value for each key"),
+        ({"key": torch.zeros(4, 8).double()}, "Expected `key` like the query, torch.float32 on cpu, got torch.float64"),
+        ({"mask": torch.ones(3, 4)}, "Numbers to be added are a `bias`"),
+        ({"mask": torch.ones(2, 4, dtype=torch.bool)}, "Expected a mask that broadcasts to (3, 4), got (2, 4)"),
+        ({"query": torch.zeros(8)}, "Expected at least two axes"),
+        ({"query": torch.zeros(2, 3, 8)}, "Expected the same batch axes"),
+        ({"using": "magic"}, "Expected `using` to be one of triton, sdpa, tiled, naive"),
+    ],
+)
+def test_what_does_not_fit_is_said(change, said):
+    arguments = {"query": torch.zeros(3, 8), "key": torch.zeros(4, 8), "value": torch.zeros(4, 8)} | change
+    with pytest.raises((ValueError, TypeError)) as error:
+        attention(**arguments)
+    assert said in str(error.value)
+
+
+def test_a_request_never_turns_into_another_way():
+    tensors = [torch.zeros(3, 8)] * 3
+    with pytest.raises(ValueError, match="torch does not return it"):
+        attention(*tensors, using="sdpa", return_lse=True)
+
+
+def test_it_imports_and_works_without_triton():
+    code = (
+        "import sys; sys.modules['triton'] = None\n"
+        "import torch, attnlab.fast as fast\n"
+        "x = torch.randn(2, 5, 8)\n"
+        "print(fast.attention(x, x, x).shape, fast.explain(x, x, x).using, 'attnlab.reference' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert said.stdout.strip() == "torch.Size([2, 5, 8]) sdpa False", said.stderr

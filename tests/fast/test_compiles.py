@@ -1,0 +1,26 @@
+"""Does the compiler take our kernels, for a GPU that is not here?"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+
+def test_every_kernel_compiles_for_hopper_and_keeps_its_tiles_in_registers():
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "tests.fast.compiled"]
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2])
+    assert said.returncode == 0, said.stderr[-3000:]
+    found = [json.loads(line) for line in said.stdout.splitlines()]
+    assert len(found) == 5 * 5 - 1
+    for one in found:
+        if one["kernel"] != "delta_kernel" and one["dtype"] != "fp32":
+            assert one["products"], f"no tensor core in {one}"
+        if one["kind"] == "plain":
+            assert one["spilled"] == 0, one
+        assert one["shared"] <= 227 * 1024, one
