@@ -16,6 +16,7 @@ AT_THE_TOP = {
     "attnlab/viz": {"numpy", "attnlab.viz"},
     "attnlab/training": {"torch"},
     "attnlab/capture": {"torch", "numpy", "attnlab.viz", "attnlab.capture"},
+    "attnlab/fast": {"torch", "numpy", "jaxtyping", "triton", "attnlab.fast"},  # and never the reference
     "attnlab/checks": {
         *("torch", "numpy", "platformdirs", "click"),
         *("attnlab.reference", "attnlab.papers", "attnlab.data", "attnlab.viz", "attnlab.checks"),
