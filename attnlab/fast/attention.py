@@ -5,8 +5,6 @@ not express the problem. Memory is linear in the number of tokens, forward and b
 goes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from importlib.util import find_spec
 

@@ -10,8 +10,6 @@ Source: Zhai et al. 2023 (ByteTransformer, arXiv 2210.03052). Departs from its c
 around every layer, and lengths are counted from the whole mask, whose tokens have to come first.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +71,7 @@ def layout_of(mask: Bool[Tensor, "batch tokens"]) -> Layout:
     return layout(lengths, mask.shape[-1])
 
 
-def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Float[Tensor, total * features]:
+def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Float[Tensor, "total *features"]:
     """The tokens without the padding, one sequence behind the other. Gradients flow back; padding gets none."""
     if padded.shape[:2] != (len(where.lengths), where.tokens):
         raise ValueError(
@@ -82,7 +80,7 @@ def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Floa
     return padded.flatten(0, 1)[where.rows()]
 
 
-def unpack(packed: Float[Tensor, total * features], where: Layout) -> Float[Tensor, "batch tokens *features"]:
+def unpack(packed: Float[Tensor, "total *features"], where: Layout) -> Float[Tensor, "batch tokens *features"]:
     """The padded tensor again, with zeros as padding."""
     padded = packed.new_zeros(len(where.lengths) * where.tokens, *packed.shape[1:])
     padded = padded.index_copy(0, where.rows(), packed)

@@ -89,10 +89,11 @@ def _bias_grad(launch: _Launch, common: tuple, bias: Tensor) -> Tensor:
     block_q, block_k = launch.tile
     grid = (triton.cdiv(queries, block_q), triton.cdiv(keys, block_k), bias.shape[0] * bias.shape[1])
     if 0 not in grid:
-        triton_backward.bias_kernel[grid](
-            *common, *launch.tensors(table), *launch.tables(), bias.shape[1], items, shared, *launch.sizes[1:],
-            **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,
-        )  # fmt: skip
+        with torch.cuda.device_of(bias):
+            triton_backward.bias_kernel[grid](
+                *common, *launch.tensors(table), *launch.tables(), bias.shape[1], items, shared, *launch.sizes[1:],
+                **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,
+            )  # fmt: skip
     return table.sum_to_size(bias.shape)
 
 
@@ -162,7 +163,8 @@ class _Launch:
             tile = dict(zip(("BLOCK_Q", "BLOCK_K"), self.tile, strict=True))
             kernel[grid](*arguments, **constants, **{name: tile[name] for name in tile if name in names})
         else:
-            _tuned(kernel)[grid](*arguments, **constants)
+            with torch.cuda.device_of(arguments[0]):  # a kernel starts on the current device, not on its tensors'
+                _tuned(kernel)[grid](*arguments, **constants)
 
 
 def _fixed_tile(block_width: int) -> tuple[int, int]:
