@@ -50,7 +50,7 @@ def output_axes(answer: Callable, outputs: tuple[torch.Tensor, ...]) -> list[tup
 
 def spelled(shape: tuple[int, ...], sizes: dict[int, str]) -> str:
     """`(batch 2, queries 5, 9)`: each size with the name of the axis that has it, where one has."""
-    return "(" + ", ".join(f"{sizes[n]} {n}" if n in sizes else str(n) for n in shape) + ")"
+    return "(" + ", ".join(f"{sizes[n]} {n}" if n in sizes and sizes[n] != "1" else str(n) for n in shape) + ")"
 
 
 def shape_message(name: str, got: torch.Tensor, want: torch.Tensor, axes: tuple[str, ...] | None, known: dict) -> str:
@@ -63,8 +63,12 @@ def shape_message(name: str, got: torch.Tensor, want: torch.Tensor, axes: tuple[
     if sorted(got.shape) == sorted(want.shape):
         moved = [a for a, n, m in zip(axes, want.shape, got.shape, strict=True) if n != m]
         return f"{message} The axes {' and '.join(moved)} have changed places."
+    if len(got.shape) == len(want.shape):
+        return f"{message} {_lengths(want.shape, got.shape, axes, sizes)}"
     lost = [axis for axis, n in zip(axes, want.shape, strict=True) if n not in got.shape]
     extra = [sizes[n] for n in got.shape if n not in want.shape and n in sizes]
+    if lost == ["1"]:
+        return f"{message} An axis of length 1 is missing: [..., None] or keepdim=True."
     if lost and extra:
         return f"{message} The axis {lost[0]} is gone and {extra[0]} is there in its place."
     if lost:
@@ -72,3 +76,13 @@ def shape_message(name: str, got: torch.Tensor, want: torch.Tensor, axes: tuple[
     if extra:
         return f"{message} The axis {extra[0]} should not be there any more."
     return message
+
+
+def _lengths(want: tuple[int, ...], got: tuple[int, ...], axes: tuple[str, ...], sizes: dict[int, str]) -> str:
+    """As many axes as expected, but not as long: the first that differs, and what that may mean."""
+    axis, wanted, came = next(found for found in zip(axes, want, got, strict=True) if found[1] != found[2])
+    if came == 1:
+        return f"The axis {axis} has shrunk to 1: was it summed away with keepdim=True, or indexed?"
+    if came in sizes and came not in want:
+        return f"Where the axis {axis} should be stands one of length {came}, like {sizes[came]}."
+    return f"The axis {axis} has {came} places where {wanted} are expected."

@@ -12,6 +12,8 @@ from attnlab.checks.axes import input_axes, output_axes, shape_message
 from attnlab.checks.exercise import Case
 from attnlab.checks.observe import Fault, Observation
 
+DTYPE = "A tensor made inside needs dtype=... of its inputs; a cast such as .float() should be left out."
+
 
 def gated(answer: Callable, returns: tuple[str, ...], case: Case, got: Observation, want: Observation) -> Observation:
     """The observation, with a fault where its outputs cannot be compared with the reference's."""
@@ -34,7 +36,7 @@ def _kind(returns: tuple[str, ...], got: Observation, want: Observation) -> Faul
         if mine.device != theirs.device:
             return Fault("device", f"Expected `{name}` on {theirs.device} like the inputs, got it on {mine.device}.")
         if mine.dtype != theirs.dtype:
-            advice = "A tensor made inside needs dtype=... of its inputs." if theirs.is_floating_point() else ""
+            advice = DTYPE if theirs.is_floating_point() else ""
             return Fault("dtype", f"Expected `{name}` of {theirs.dtype}, got {mine.dtype}. {advice}".strip())
     return None
 

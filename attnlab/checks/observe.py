@@ -109,7 +109,8 @@ def _listed(shapes: dict[str, tuple], other: dict[str, tuple]) -> str:
 
 
 def _as_observation(result: Any) -> Observation:
-    parts = result if isinstance(result, tuple) else (result,)
+    several = isinstance(result, tuple) or _is_list_of_tensors(result)
+    parts = result if several else (result,)
     outputs = []
     for part in parts:
         if isinstance(part, bool) or type(part).__name__ in ("bool_", "bool"):  # NumPy's too
@@ -120,6 +121,11 @@ def _as_observation(result: Any) -> Observation:
             return Observation(fault=Fault("type", f"Expected a torch.Tensor, got {_kind_of(part)}."))
         outputs.append(torch.Tensor.as_subclass(part, torch.Tensor))
     return Observation(outputs=tuple(outputs))
+
+
+def _is_list_of_tensors(result: Any) -> bool:
+    """`return [rows, columns]` unpacks like the tuple that is asked for; whoever calls it cannot tell."""
+    return isinstance(result, list) and len(result) > 1 and all(isinstance(part, torch.Tensor) for part in result)
 
 
 def _kind_of(value: Any) -> str:

@@ -37,13 +37,21 @@ def smallest_example(exercise: Exercise, answer: Callable, seen: Seen) -> Exampl
     best = _first_that_differs(exercise, answer, seen)
     if best is None:
         return None
+    first = example = _example(exercise, answer, best)
     stop = time.perf_counter() + SECONDS
     for candidates in _steps(exercise, best):
         for change in candidates:
-            if time.perf_counter() < stop and _example(exercise, answer, change(best)):
-                best = change(best)
+            smaller = _example(exercise, answer, change(best)) if time.perf_counter() < stop else None
+            if smaller and (_in_shape_only(first) or not _in_shape_only(smaller)):
+                best, example = change(best), smaller
                 break
-    return _example(exercise, answer, best)
+    return example
+
+
+def _in_shape_only(example: Example) -> bool:
+    """The numbers are right and only the axes differ: with one item nearly every wrong sum looks like that."""
+    got, want = example.got, example.want
+    return got.numel() == want.numel() and close(got.reshape(want.shape), want)
 
 
 def _steps(exercise: Exercise, case: Case) -> Iterator[list[Callable[[Case], Case]]]:

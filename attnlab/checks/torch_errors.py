@@ -8,6 +8,11 @@ AXES = "there may be more axes in front, or none: count from the back (-1, -2), 
 IN_PLACE = "something is changed in place (`+=`, `/=`, a method with `_` at its end)."
 DTYPES = "two dtypes meet: make new tensors with the dtype of the inputs."
 ARGUMENTS = "the check calls it as the exercise's text says: compare the arguments, and their order."
+CHANNELS = (
+    "conv2d wants (b, channels, y, x), with as many channels as the weight's second size: "
+    "was an axis lost (keepdim=True), or joined along another (dim=1)?"
+)
+SUPER = "`super().__init__()` has to come first in `__init__`."
 LINE_UP = "two tensors do not line up: was an axis lost (keepdim=True), added at the wrong place, or not yet summed?"
 
 # A piece of the message -> what usually lies behind it. The first that fits is told.
@@ -22,6 +27,8 @@ USUALLY = {
     "must match the size of tensor b": LINE_UP,
     "number of dimensions": AXES,
     "einsum": AXES,
+    "Given groups=": CHANNELS,
+    "before Module.__init__() call": SUPER,
     "Dimension out of range": AXES,
     "expected scalar type": DTYPES,
     "have the same dtype": DTYPES,

@@ -30,12 +30,18 @@ def diagnosis_lines(
         return [
             ("diagnosis", f"Two mistakes at once give exactly your numbers: (1) {named}"),
             why,
-            ("next", f"Next, one after the other: {first.action} Then: {mistakes[1].action}"),
+            ("next", _in_turn(first.action, mistakes[1].action)),
         ]
     opening = "Not exactly a mistake that we know. The same laws fail when"
     if certainty == "same outputs":
         opening = _exactly(hunt, raised)
     return [("diagnosis", f"{opening} {first.belief}"), why, ("next", f"Next: {first.action}")]
+
+
+def _in_turn(first: str, second: str) -> str:
+    if first == second:
+        return f"Next, at both places: {first}"
+    return f"Next, one after the other: {first} Then: {second}"
 
 
 def _exactly(hunt: bool, raised: bool) -> str:

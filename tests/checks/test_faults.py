@@ -1,5 +1,6 @@
 """Whatever is handed in gets a report in plain words, never a traceback of ours."""
 
+import re
 import time
 
 import numpy as np
@@ -108,8 +109,14 @@ def test_a_missing_return_is_guessed():
     assert "It returned None. Is the last line a `return`?" in report(lambda *a, **k: None).message
 
 
-def test_a_list_is_named():
-    assert "Expected a torch.Tensor, got a list." in report(lambda q, k, v, mask=None: [q, k]).message
+def test_a_list_of_tensors_unpacks_like_the_tuple_that_is_asked_for():
+    got = report(lambda *a, **k: list(attention(*a, **k)))
+    assert got.passed
+
+
+def test_a_list_of_anything_else_is_named():
+    assert "Expected a torch.Tensor, got a list." in report(lambda q, k, v, mask=None: [1.0, 2.0]).message
+    assert "Expected a torch.Tensor, got a list." in report(lambda q, k, v, mask=None: [q]).message
 
 
 def test_numpy_is_named_with_what_it_costs():
@@ -130,6 +137,22 @@ def test_a_wrong_shape_is_told_with_the_names_of_the_axes():
     got = report(averaged)
     assert "Expected `output` of shape (batch " in got.message and " queries, " not in got.fault
     assert "The axis queries is gone" in got.message
+
+
+def test_an_axis_of_another_length_is_not_told_as_gone():
+    def longer(query, key, value, mask=None):
+        output, weights = attention(query, key, value, mask)
+        return torch.cat([output] * 9, dim=-2), weights
+
+    assert re.search(r"The axis queries has \d+ places where \d+ are expected", report(longer).message)
+
+
+def test_an_axis_summed_up_to_one_is_told():
+    def kept(query, key, value, mask=None):
+        output, weights = attention(query, key, value, mask)
+        return output.sum(-2, keepdim=True), weights
+
+    assert "The axis queries has shrunk to 1" in report(kept).message
 
 
 def test_swapped_axes_are_told():

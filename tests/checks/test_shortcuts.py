@@ -3,6 +3,7 @@
 import ast
 import importlib
 import linecache
+import os
 import re
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from attnlab.checks.report import Report
 from attnlab.checks.shortcuts import ATTENTION, SOFTMAX, find_shortcuts, judged_elsewhere, policy, shortcuts_of
 
 ROOT = Path(__file__).parents[2]
+os.environ.setdefault("KERAS_BACKEND", "torch")  # or keras, whose layers some exercises name, asks for tensorflow
 LESSONS = {lesson.module: lesson for lesson in lessons()}
 EXERCISES = [exercise for lesson in LESSONS.values() for exercise in lesson.exercises.values()]
 each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.full_name)

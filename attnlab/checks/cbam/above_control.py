@@ -69,6 +69,7 @@ def flawed(
     cut=False,
     in_float32=False,
     order=1,
+    cut_to="all",
 ):
     """A score against a control with one switch for each way of getting it wrong; with none set it is right."""
     dtype = gate.dtype
@@ -84,7 +85,13 @@ def flawed(
     elif flat and flat_share == "nothing":
         of_control = torch.zeros_like(of_gate)
     else:
-        of_control = SHARES[share](torch.ones_like(gate) if flat else control, where, total)
+        of_control = SHARES[share](torch.ones_like(gate) if flat else control[CUT[cut_to]], where, total)
+    if subtract == "before":
+        return _mass(gate - (torch.ones_like(gate) if flat else control), where, total)
+    if subtract == "the outside":
+        return of_gate - SHARES[share](gate, ~where, total)
+    if subtract == "both outsides":
+        return 2 * (of_gate - of_control)
     score = (
         order * (of_gate - of_control) if subtract is True else of_gate / of_control if subtract == "ratio" else of_gate
     )
@@ -92,8 +99,8 @@ def flawed(
 
 
 def _mass(values, where, total):
-    axes = (-2, -1) if total == "each" else tuple(range(values.ndim))
-    return (values * where).sum(dim=(-2, -1)) / values.sum(dim=axes)
+    inside, whole = AXES[total]
+    return (values * where).sum(dim=inside) / values.sum(dim=whole)
 
 
 def _raw(values, where, total):
@@ -118,6 +125,15 @@ def _against_outside(values, where, total):
     return (values * where).sum(dim=(-2, -1)) / (values * ~where).sum(dim=(-2, -1))
 
 
+AXES = {  # over which axes the mass inside, and the whole mass, are summed
+    "each": ((-2, -1), (-2, -1)),
+    "batch": ((-2, -1), None),
+    "one number": (None, None),
+    "rows": (-1, -1),
+    "columns": (-2, -2),
+    "counted from the front": ((1, 2), (1, 2)),
+}
+CUT = {"all": ..., "first item": 0}
 SHARES = {
     "mass": _mass,
     "raw": _raw,
@@ -206,6 +222,62 @@ MISTAKES = (
         "Then a map's score depends on how open its neighbours in the batch are.",
         "sum over the last two axes only.",
         partial(flawed, total="batch"),
+    ),
+    Mistake(
+        "one number for all maps",
+        "everything is summed up to one number.",
+        "Each map has a score of its own. .sum() without dim= adds all maps of the batch together.",
+        "sum over the last two axes only: .sum(dim=(-2, -1)).",
+        partial(flawed, total="one number"),
+    ),
+    Mistake(
+        "one axis summed",
+        "it sums over x only, so every row of the map gets a score.",
+        "A map has two axes, y and x, and both belong to its mass.",
+        "sum over the last two axes: .sum(dim=(-2, -1)).",
+        partial(flawed, total="rows"),
+    ),
+    Mistake(
+        "the other axis summed",
+        "it sums over y only, so every column of the map gets a score.",
+        "A map has two axes, y and x, and both belong to its mass.",
+        "sum over the last two axes: .sum(dim=(-2, -1)).",
+        partial(flawed, total="columns"),
+    ),
+    Mistake(
+        "axes counted from the front",
+        "it sums over the axes 1 and 2.",
+        "Those are y and x only where one axis stands in front. There may be more, or none.",
+        "count from the back: .sum(dim=(-2, -1)).",
+        partial(flawed, total="counted from the front"),
+    ),
+    Mistake(
+        "inside minus outside",
+        "what lies outside the box is subtracted, not what the control has inside.",
+        "A flat gate then scores below zero wherever the box fills less than half. The outside is no control.",
+        "subtract the control's share inside the same box.",
+        partial(flawed, subtract="the outside"),
+    ),
+    Mistake(
+        "twice the difference",
+        "the score is twice what it should be, as if the outside were subtracted too, in gate and control.",
+        "What one has more inside it has less outside: the same difference, counted twice.",
+        "take the two shares inside, and subtract.",
+        partial(flawed, subtract="both outsides"),
+    ),
+    Mistake(
+        "subtracted before the share",
+        "the control is subtracted from the gate, and the share of what is left is taken.",
+        "The total of a difference may be zero or negative, so the share of it is no share.",
+        "take each map's own share, and subtract those.",
+        partial(flawed, subtract="before"),
+    ),
+    Mistake(
+        "first map of the control",
+        "the control's first map stands for all of them.",
+        "Each picture has a control of its own: where it is bright, say.",
+        "use all of `control`.",
+        partial(flawed, cut_to="first item"),
     ),
     Mistake(
         "area of the batch",

@@ -116,6 +116,9 @@ def flawed_class(
             given = features
             if order == "parallel":
                 features = self.space(given) * (self.channel(given) * given)
+            elif merge in ("gates", "last gate"):
+                gate = self.channel(given)
+                return self.space(gate * given) * (gate if merge == "gates" else 1)
             elif merge == "sum":
                 gate = self.channel(given)
                 features = (gate + self.space(gate * given)) * given
@@ -226,6 +229,20 @@ MISTAKES = (
         "through, and a factor may be 2.",
         "multiply with one gate after the other.",
         partial(_flawed, merge="sum"),
+    ),
+    Mistake(
+        "returns the last gate",
+        "the gate over places is returned, not the gated features.",
+        "A layer passes features on. The gate says how much of them.",
+        "return gate * features.",
+        partial(_flawed, merge="last gate"),
+    ),
+    Mistake(
+        "returns both gates",
+        "the product of the two gates is returned, without the features.",
+        "A layer passes features on. The gates say how much of them.",
+        "multiply the features with both gates.",
+        partial(_flawed, merge="gates"),
     ),
     Mistake(
         "channel gate twice",

@@ -13,6 +13,7 @@ from attnlab.reference.coordinate_attention import coordinate_attention as refer
 
 def draw(generator: torch.Generator) -> list[Case]:
     b, c, hidden, y, x = draw_sizes(generator, "batch", "channels", "hidden", "y", "x").values()
+    y, x = (x, y) if y == x + 1 else (y, x)  # half of y + x, rounded up, would be y
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
@@ -26,6 +27,7 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("plain", (features, *weights)),
         Case("columns moved round", (mixed, *weights)),
         Case("a square map", (normal(b, c, 4, 4), *weights)),
+        Case("a wide map", (normal(b, c, 3, 8), *weights)),  # no half of 3 + 8 is 3
         Case("one place", (features[:, :, :1, :1], *weights)),
         Case("first item alone", (features[:1], *weights)),
         Case("float64", (features.double(), *(w.double() for w in weights))),
@@ -48,8 +50,9 @@ def flawed(
     *,
     pool="mean",
     activation="hardswish",
-    turned=False,
+    means="rows first",
     split="rows first",
+    shaped="as asked",
     one_table=False,
     exchanged=False,
     squash=torch.sigmoid,
@@ -63,23 +66,26 @@ def flawed(
     if in_float32:
         features, shared, to_rows, to_columns = (t.float() for t in (features, shared, to_rows, to_columns))
     rows, columns = POOL[pool](features, 3), POOL[pool](features, 2)
-    if turned and x == y:
-        rows, columns = columns, rows
     if whole:
         rows = columns = features.mean(dim=(2, 3), keepdim=True)[..., 0]
         rows, columns = rows.expand(-1, -1, y), columns.expand(-1, -1, x)
     if over_batch:
         rows, columns = (m.mean(dim=0, keepdim=True).expand_as(m) for m in (rows, columns))
-    summary = ACTIVATION[activation](shared @ torch.cat([rows, columns], dim=2))
-    of_rows, of_columns = summary[:, :, :y], summary[:, :, y:]
+    joined = [rows, columns] if means == "rows first" else [columns, rows]
+    summary = ACTIVATION[activation](shared @ torch.cat(joined, dim=2))
+    after = {"rows first": y, "columns first": x, "after x": x, "halves": -(-(y + x) // 2)}[split]
+    of_rows, of_columns = summary[:, :, :after], summary[:, :, after:]
     if split == "columns first":
-        of_columns, of_rows = summary[:, :, :x], summary[:, :, x:]
+        of_columns, of_rows = of_rows, of_columns
     if exchanged:
         to_rows, to_columns = to_columns, to_rows
     gates = to_rows @ of_rows, (to_rows if one_table else to_columns) @ of_columns
     gates = [squash(gate).to(dtype) for gate in gates]
     gates = [gate.detach() for gate in gates] if cut else gates
-    return gates[0][:, :, :, None], gates[1][:, :, None, :]
+    if shaped == "to fit":
+        return gates[0][:, :, None, :], gates[1][:, :, :, None]
+    of_rows, of_columns = gates[0][:, :, :, None], gates[1][:, :, None, :]
+    return (of_rows * of_columns * features).to(dtype) if shaped == "features" else (of_rows, of_columns)
 
 
 POOL = {
@@ -91,6 +97,7 @@ ACTIVATION = {
     "hardswish": F.hardswish,
     "relu": torch.relu,
     "hard sigmoid": F.hardsigmoid,
+    "swish": F.silu,
     "none": lambda summary: summary,
 }
 
@@ -104,6 +111,8 @@ def _kept_flat(*inputs):
     of_rows, of_columns = reference(*inputs)
     return of_rows[..., 0], of_columns[:, :, 0]
 
+
+CONFUSED = "The mean over y leaves x: those are the columns. The axis that is averaged is the one that goes."
 
 MISTAKES = (
     Mistake(
@@ -129,10 +138,38 @@ MISTAKES = (
     ),
     Mistake(
         "rows and columns confused",
-        "the mean over y is taken for the rows. On a map that is not square this shows in the shapes.",
-        "The mean over y leaves x: those are the columns. The name of the axis that is averaged is the one that goes.",
+        "the mean over y is taken for the rows, and the mean over x for the columns.",
+        CONFUSED,
         "rows: features.mean(dim=3), columns: features.mean(dim=2).",
-        partial(flawed, turned=True),
+        partial(flawed, means="columns first"),
+    ),
+    Mistake(
+        "rows and columns confused, and split accordingly",
+        "the mean over y is taken for the rows, and what is joined is split after x numbers.",
+        CONFUSED + "\nOn a map that is not square it shows in the shapes, on a square one only in the numbers.",
+        "rows: features.mean(dim=3), columns: features.mean(dim=2); split after features.shape[2] numbers.",
+        partial(flawed, means="columns first", split="after x"),
+    ),
+    Mistake(
+        "rows and columns confused, and shaped to fit",
+        "the gates of the columns are returned as those of the rows, and the other way round.",
+        CONFUSED + "\nBoth multiply with the features without an error, so only the names are wrong, and the tables.",
+        "rows: features.mean(dim=3), columns: features.mean(dim=2); rows[:, :, :, None], columns[:, :, None, :].",
+        partial(flawed, means="columns first", split="after x", shaped="to fit"),
+    ),
+    Mistake(
+        "split after x",
+        "what is joined is split after x numbers, and the first part is taken for the rows.",
+        "features.shape[3] counts the columns. There are as many rows as y is long.",
+        "split after features.shape[2] numbers.",
+        partial(flawed, split="after x"),
+    ),
+    Mistake(
+        "split in halves",
+        "what is joined is cut into halves.",
+        "That fits a square map only. There are y numbers of rows and x of columns.",
+        "split after features.shape[2] numbers.",
+        partial(flawed, split="halves"),
     ),
     Mistake(
         "split at the wrong place",
@@ -154,6 +191,14 @@ MISTAKES = (
         "h-swish is x times the hard sigmoid of x.",
         "use F.hardswish.",
         partial(flawed, activation="hard sigmoid"),
+    ),
+    Mistake(
+        "swish",
+        "swish (SiLU) stands where h-swish should.",
+        "h-swish is its cheap likeness: x * clamp(x + 3, 0, 6) / 6. They are near each other, not equal, and loaded\n"
+        "weights expect the one they were trained with.",
+        "use F.hardswish.",
+        partial(flawed, activation="swish"),
     ),
     Mistake(
         "no activation",
@@ -182,6 +227,20 @@ MISTAKES = (
         "A score may be negative or far above 1.",
         "end with a sigmoid.",
         partial(flawed, squash=lambda scores: scores),
+    ),
+    Mistake(
+        "softmax",
+        "the gates go through a softmax.",
+        "Rows need not compete for one unit: two that matter may both be open.",
+        "give each number a sigmoid of its own.",
+        partial(flawed, squash=lambda scores: scores.softmax(dim=-1)),
+    ),
+    Mistake(
+        "returns the gated features",
+        "the features times both gates are returned.",
+        "The exercise asks for the two gates, so that they can be looked at. Whoever calls it multiplies.",
+        "return (of_rows, of_columns).",
+        partial(flawed, shaped="features"),
     ),
     Mistake(
         "mean over the batch",
@@ -289,7 +348,7 @@ coordinate_attention = Exercise(
             "right numbers",
             2,
             "Are both gates the reference's?",
-            laws.equals_reference("plain", "one place", "float64", "other memory layout"),
+            laws.equals_reference("plain", "a wide map", "one place", "float64", "other memory layout"),
         ),
         Law("right on a square map", 1, "Is it right where y and x are equal?", laws.equals_reference("a square map")),
         Law("a row does not see its order", 1, "Is a row's gate blind to where in the row?", rows_do_not_see_order),

@@ -24,11 +24,13 @@ def reference(block: Callable) -> bool:
 
 @lru_cache(maxsize=32)
 def _weights(channels: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The same for every block; scores of both signs are sure to come."""
+    """The same for every block: channel 0 has a score below zero, channel 1 one above, and no gate is quite open."""
     generator = torch.Generator().manual_seed(channels)
     hidden = max(channels // 2, 2)
-    reduce, expand = (torch.randn(*s, generator=generator) for s in ((hidden, channels), (channels, hidden)))
-    kernel = torch.randn(1, 2, 7, 7, generator=generator) / 2
+    reduce = torch.randn(hidden, channels, generator=generator) / channels**0.5
+    expand = torch.randn(channels, hidden, generator=generator) / hidden**0.5
+    reduce[0], expand[0], expand[1:2] = reduce[0].abs(), -expand[0].abs(), expand[1:2].abs()
+    kernel = torch.randn(1, 2, 7, 7, generator=generator) / 7
     return reduce, expand, kernel
 
 
@@ -72,6 +74,13 @@ def _residual_in_one_channel(features):
     return torch.cat([gated(features)[:, :-1], 1.5 * features[:, -1:]], dim=1)
 
 
+def _residual_at_one_place(features):
+    """The same at the last place of the map, in every channel."""
+    output = gated(features)
+    output[..., -1:, -1:] = 1.5 * features[..., -1:, -1:]
+    return output
+
+
 def _negative_ones_grow(features):
     """Damps what is positive, and doubles what is not."""
     return torch.where(features < 0, 2.0 * features, 0.5 * features)
@@ -92,6 +101,7 @@ OBEYS = {
 BUGS = {
     "the input added": partial(gated, residual=True),
     "the input added in one channel": _residual_in_one_channel,
+    "the input added at one place": _residual_at_one_place,
     "negative numbers grow": _negative_ones_grow,
     "sigmoid on each": partial(gated, merge="gates", order="channel"),
     "no sigmoid": partial(gated, squash="none", order="channel"),
@@ -121,7 +131,9 @@ JUDGES = {
     "on average": lambda f, o: o.abs().mean() <= f.abs().mean() + 1e-6,
     "quarter": lambda f, o: abs((o / f).mean().item() - 0.25) < 0.15,
     "first channel": lambda f, o: (f * o >= 0)[:, 0].all() and (o.abs() <= f.abs() + 1e-6)[:, 0].all(),
+    "first number": lambda f, o: bool((f * o >= 0)[0, 0, 0, 0] and (o.abs() <= f.abs() + 1e-6)[0, 0, 0, 0]),
     "signed": lambda f, o: (o <= f).all(),
+    "somewhere": lambda f, o: ((f * o >= 0) & (o.abs() <= f.abs() + 1e-6)).any(),
 }
 
 
@@ -143,7 +155,8 @@ MISTAKES = (
     Mistake(
         "always true",
         "the law says yes to everything.",
-        "A law that nothing can break says nothing. It may look only at shapes, or use features that are all zero.",
+        "A law that nothing can break says nothing. It may look only at shapes, use features that are all zero, or end\n"
+        "with .any().",
         "compare what comes out with what went in, number by number.",
         lambda block: True,
     ),
@@ -191,11 +204,32 @@ MISTAKES = (
         partial(flawed, judge="on average"),
     ),
     Mistake(
+        "any for all",
+        "it is content when the law holds for a single number.",
+        ".any() asks whether there is one. A law has to hold everywhere.",
+        "end with .all().",
+        partial(flawed, judge="somewhere"),
+    ),
+    Mistake(
+        "upper bound only",
+        "it asks that nothing comes out above what went in, and takes no heed of signs.",
+        "A negative number that is damped becomes larger: -2 turns into -1, and a right block fails.",
+        "compare sizes, output.abs() <= features.abs(), and signs apart from it.",
+        partial(flawed, judge="signed"),
+    ),
+    Mistake(
         "one channel looked at",
         "it looks at a single channel.",
         "The bug may sit in another one.",
         "compare all channels.",
         partial(flawed, judge="first channel"),
+    ),
+    Mistake(
+        "one number looked at",
+        "it looks at a single number.",
+        "The bug may sit elsewhere.",
+        "compare all numbers, and end with .all().",
+        partial(flawed, judge="first number"),
     ),
     Mistake(
         "expects a quarter",
@@ -281,6 +315,8 @@ def _several_scales(block):
     return True
 
 
+exposes = partial(says, False, fair="the reference")
+
 only_dampens = Exercise(
     name="only_dampens",
     title="Bug hunt: a gate that cannot close",
@@ -301,28 +337,30 @@ only_dampens = Exercise(
             "Does it hold for other orders, and for gates open or shut?",
             says(True, *OBEYS),
         ),
-        Law("exposes the added input", 2, "Does it expose an added input?", says(False, "the input added")),
+        Law("exposes the added input", 2, "Does it expose an added input?", exposes("the input added")),
+        Law(
+            "looks at every number",
+            3,
+            "Does it expose an input added in one channel only, or at one place?",
+            exposes("the input added in one channel", "the input added at one place"),
+        ),
         Law(
             "exposes what may grow",
             1,
             "Does it expose other ways to grow?",
-            says(
-                False,
-                *("the input added in one channel", "sigmoid on each"),
-                *("gate added, not multiplied", "gates rescaled to mean one"),
-            ),
+            exposes("sigmoid on each", "gate added, not multiplied", "gates rescaled to mean one"),
         ),
         Law(
             "looks at negative numbers",
             1,
             "Does it expose a block that damps positive numbers only?",
-            says(False, "negative numbers grow"),
+            exposes("negative numbers grow"),
         ),
         Law(
             "exposes a turned sign",
-            1,
+            2,
             "Does it expose gates below zero?",
-            says(False, "no sigmoid", "tanh", "no sigmoid, and scores far below zero"),
+            exposes("no sigmoid", "tanh", "no sigmoid, and scores far below zero"),
         ),
     ),
     mistakes=MISTAKES,

@@ -57,7 +57,7 @@ def flawed(
     maps=("average", "largest"),
     padding="half",
     mode="constant",
-    flip=False,
+    flip="none",
     merge="maps",
     squash="sigmoid",
     over_batch=False,
@@ -74,7 +74,8 @@ def flawed(
     if over_batch:
         found = {name: m.mean(dim=0, keepdim=True).expand_as(m) for name, m in found.items()}
     found = [found[name] for name in maps]
-    kernel = kernel.flip(-1, -2) if flip else kernel
+    found = [m.expand(-1, -1, *features.shape[2:]) for m in found] if average == "over all" else found
+    kernel = {"none": kernel, "both ways": kernel.flip(-1, -2), "transposed": kernel.mT}[flip]
     side = {"half": kernel.shape[-1] // 2, "none": 0, "three": 3}[padding]
 
     def looked(stack, window):
@@ -97,16 +98,20 @@ AVERAGE = {
     "mean": lambda f: f.mean(dim=1, keepdim=True),
     "sum": lambda f: f.sum(dim=1, keepdim=True),
     "over places": lambda f: f.mean(dim=(-2, -1), keepdim=True),
+    "over all": lambda f: f.mean(dim=(1, 2, 3), keepdim=True),
 }
 LARGEST = {
     "max": lambda f: f.amax(dim=1, keepdim=True),
     "size": lambda f: f.abs().amax(dim=1, keepdim=True),
     "first": lambda f: f[:, :1],
     "over places": lambda f: f.amax(dim=(-2, -1), keepdim=True),
+    "over all": lambda f: f.amax(dim=(1, 2, 3), keepdim=True),
+    "which": lambda f: f.max(dim=1, keepdim=True).indices.to(f.dtype),
 }
 SQUASH = {
     "sigmoid": torch.sigmoid,
     "none": lambda scores: scores,
+    "twice": lambda scores: scores.sigmoid().sigmoid(),
     "softmax": lambda scores: scores.flatten(1).softmax(dim=1).reshape(scores.shape),
     "overflow": lambda scores: scores.exp() / (1 + scores.exp()),
 }
@@ -157,6 +162,20 @@ MISTAKES = (
         partial(flawed, largest="size"),
     ),
     Mistake(
+        "number of the channel",
+        "the second map holds which channel is largest, not how large it is.",
+        "max(dim=1) returns values and places. The number of a channel is a name, and the window would compute with it.",
+        "use .amax(dim=1), or .max(dim=1).values.",
+        partial(flawed, largest="which"),
+    ),
+    Mistake(
+        "one summary for the whole picture",
+        "the maps are pooled over channels and places, and spread out again.",
+        "Then every place looks alike to the window, but for the border. What goes away is the axis of the channels only.",
+        "pool over dim=1.",
+        partial(flawed, average="over all", largest="over all"),
+    ),
+    Mistake(
         "summed up over places",
         "the maps are pooled over the places, not over the channels.",
         "That is the summary of the channel gate. Here a number is wanted for every place: what goes away is the\n"
@@ -192,7 +211,14 @@ MISTAKES = (
         "In mathematics a convolution does so. In deep learning the word means cross-correlation: the window as it\n"
         "is.",
         "give the kernel to conv2d as it comes.",
-        partial(flawed, flip=True),
+        partial(flawed, flip="both ways"),
+    ),
+    Mistake(
+        "window transposed",
+        "the window's rows and columns are exchanged.",
+        "A window that looks for upright edges then looks for level ones.",
+        "give the kernel to conv2d as it comes.",
+        partial(flawed, flip="transposed"),
     ),
     Mistake(
         "sigmoid on each",
@@ -208,6 +234,13 @@ MISTAKES = (
         "A score may be negative or far above 1. As a gate it would turn signs round and blow features up.",
         "end with a sigmoid.",
         partial(flawed, squash="none"),
+    ),
+    Mistake(
+        "sigmoid twice",
+        "the sigmoid is taken twice.",
+        "The second one gets numbers between 0 and 1, and gives numbers between 0.5 and 0.73: no place can be shut.",
+        "take one sigmoid.",
+        partial(flawed, squash="twice"),
     ),
     Mistake(
         "softmax over places",

@@ -35,7 +35,7 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("plain", everything),
         Case("other filler", (token, state, other, lengths, *weights)),
         Case("another token", (token + 1.0, state, memory, lengths, *weights)),
-        Case("first item alone", (*(x[:1] for x in everything[:4]), *weights)),
+        Case("last item alone", (*(x[-1:] for x in everything[:4]), *weights)),
         Case("float64", tuple(x.double() if x.is_floating_point() else x for x in everything)),
         Case("gradients", everything, gradients=True),
     ]
@@ -63,6 +63,18 @@ def context_is_the_average(seen: Seen) -> str | None:
     )
 
 
+def items_apart(seen: Seen) -> str | None:
+    """Of the last item: the first one is right too where its state asks for all."""
+    for name in seen.returns:
+        if not close(seen.output("last item alone", name), seen.output("plain", name)[-1:]):
+            return f"`{name}` of the last item is another one when the item comes alone."
+    return None
+
+
+def inputs_and_dtype_kept(seen: Seen) -> str | None:
+    return next((s for law in (laws.INPUTS_KEPT, laws.FLOAT64) if (s := law.broken_by(seen))), None)
+
+
 def flawed(
     token,
     state,
@@ -88,6 +100,9 @@ def flawed(
     axis=-1,
     keeps_axis=False,
     in_place=False,
+    transpose=True,
+    biased=True,
+    whose="own",
 ):
     """One step with one switch for each way of getting it wrong."""
 
@@ -95,6 +110,7 @@ def flawed(
         memory *= (torch.arange(memory.shape[-2]) < lengths[:, None])[..., None]
 
     def look(query):
+        query = query if whose == "own" else query[:1].expand_as(query)
         scores = additive_scores(query.unsqueeze(-2), memory, to_query, to_key, vector)
         if not masked:
             weights = scores.softmax(-1)
@@ -113,14 +129,18 @@ def flawed(
         context = (used @ memory).squeeze(-2)
         return scores.squeeze(-2), weights.squeeze(-2), context.detach() if cut else context
 
-    def step(context):
+    def step(context, state=state):
         fed = context if feeds == "context" else torch.zeros_like(context)
         both = torch.cat([token, fed] if order == "token first" else [fed, token], dim=-1)
         old = state if carry else torch.zeros_like(state)
-        return squash(both @ from_input.mT + old @ from_state.mT + bias)
+        sums = both @ from_input.mT + old @ (from_state.mT if transpose else from_state)
+        return squash(sums + bias if biased else sums)
 
-    scores, weights, context = look(state)
-    new = step(context)
+    asker = state
+    if asks in ("between", "between, and steps on"):
+        asker = step(torch.zeros_like(memory[:, 0]))
+    scores, weights, context = look(asker)
+    new = step(context, asker if asks == "between, and steps on" else state)
     if asks == "after":
         scores, weights, context = look(new)
     weights = weights.unsqueeze(-2) if keeps_axis else weights
@@ -135,6 +155,43 @@ MISTAKES = (
         "an alignment picture the difference is a diagonal that sits one row off.",
         "compute weights and context from the state that came in, then step.",
         partial(flawed, asks="after"),
+    ),
+    Mistake(
+        "steps on the token first",
+        "the state first takes a step on the token alone, and asks after it.",
+        "Which token was written last is then in the question. Bahdanau's question is the state that came in; token and\n"
+        "context enter together, in the one step that follows.",
+        "compute weights and context from the state that came in, then step.",
+        partial(flawed, asks="between"),
+    ),
+    Mistake(
+        "steps twice",
+        "the state takes a step on the token alone, asks, and from there takes the step with the context.",
+        "That is two steps for one token, and the question comes too late by one.",
+        "ask with the state that came in, and step once, from it.",
+        partial(flawed, asks="between, and steps on"),
+    ),
+    Mistake(
+        "the first state asks for all",
+        "every sentence is asked by the first state of the batch.",
+        "additive_scores takes a table of queries. Without an axis for the one query the batch becomes that table, every\n"
+        "sentence is asked by all states, and [:, 0] takes the first.",
+        "give the state an axis for its one query: state[:, None].",
+        partial(flawed, whose="first"),
+    ),
+    Mistake(
+        "state's weight turned round",
+        "the state is multiplied with from_state, not with its transpose.",
+        "A weight has a row for each number that comes out. from_state is square, so the shape does not give it away.",
+        "write state @ from_state.mT.",
+        partial(flawed, transpose=False),
+    ),
+    Mistake(
+        "no bias",
+        "the bias is never added.",
+        "The step is the one of rnn_forward: tanh of input, state and bias.",
+        "add bias to the sum, inside the tanh.",
+        partial(flawed, biased=False),
     ),
     Mistake(
         "lengths ignored",
@@ -294,19 +351,20 @@ attention_decoder_step = Exercise(
     draw=draw,
     laws=(
         laws.RIGHT_SHAPES,
-        Law(
-            "rows sum to one", 1, "Do the weights of each sentence sum to one?", laws.sums_to_one("plain", of="weights")
-        ),
-        Law("right weights", 1, "Are the weights the reference's?", laws.equals_reference("plain", of="weights")),
+        Law("right weights", 2, "Are the weights the reference's?", laws.equals_reference("plain", of="weights")),
         Law("right context", 1, "Is the context the reference's?", laws.equals_reference("plain", of="context")),
-        Law("right state", 2, "Is the new state the reference's?", laws.equals_reference("plain", of="state")),
+        Law("right state", 4, "Is the new state the reference's?", laws.equals_reference("plain", of="state")),
         Law("context is the average", 1, "Is the context the weights times the memory?", context_is_the_average),
-        Law("padding does not matter", 2, "Does the memory beyond a length change nothing?", padding_does_not_matter),
+        Law("padding does not matter", 1, "Does the memory beyond a length change nothing?", padding_does_not_matter),
         Law("asked before the step", 1, "Do the weights not depend on this step's token?", asked_before_the_step),
-        laws.ITEMS_APART,
+        Law("items stay apart", 1, "Does an item not depend on its batch?", items_apart),
         laws.GRADIENT,
-        laws.INPUTS_KEPT,
-        laws.FLOAT64,
+        Law(
+            "inputs and dtype are kept",
+            1,
+            "Does it leave its inputs alone, and compute in their dtype?",
+            inputs_and_dtype_kept,
+        ),
     ),
     mistakes=MISTAKES,
     shortcuts=("keras.layers.AdditiveAttention",),

@@ -71,6 +71,10 @@ def place_can_be_learnt(seen: Seen) -> str | None:
     return None
 
 
+def inputs_and_dtype_kept(seen: Seen) -> str | None:
+    return next((s for law in (laws.INPUTS_KEPT, laws.FLOAT64) if (s := law.broken_by(seen))), None)
+
+
 def flawed(
     query,
     key,
@@ -79,7 +83,7 @@ def flawed(
     vector,
     half_width,
     *,
-    gaussian="times",
+    gaussian="times, as it is",
     sigma=0.5,
     power=2,
     window=True,
@@ -87,34 +91,49 @@ def flawed(
     bend=torch.tanh,
     share=torch.sigmoid,
     rounded=False,
+    place_cut=False,
     masked=True,
-    early=True,
+    early="all",
     cut=False,
     scaled=False,
     turned=False,
+    counts_from=0,
+    edge=True,
+    reach=1,
+    bell_for="both",
+    hidden_as=-torch.inf,
+    over=-1,
 ):
     """local-p with one switch for each way of getting it wrong."""
     k = key.shape[-2]
-    span = lengths.unsqueeze(-1) if whose == "each" else k
+    span = {"each": lengths.unsqueeze(-1), "all": k, "none": 1}[whose]
     position = span * share(bend(query @ to_position.mT) @ vector)
-    position = position.round() if rounded else position
-    away = torch.arange(k) - position.unsqueeze(-1)
-    seen = torch.ones_like(away, dtype=torch.bool)
+    position = position.round() if rounded else position.detach() if place_cut else position
+    away = torch.arange(k) + counts_from - position.unsqueeze(-1)
+    seen = everything = torch.ones_like(away, dtype=torch.bool)
     if window:
-        seen = away.abs() <= half_width
-    if masked:
-        seen = seen & (torch.arange(k) < lengths.unsqueeze(-1)).unsqueeze(-2)
-    spread = (sigma * half_width) ** 2 if power == 2 else sigma * half_width
-    fall = -away.square() / (2 * spread)
+        seen = away.abs() <= reach * half_width if edge else away.abs() < half_width
+    real = (torch.arange(k) < lengths.unsqueeze(-1)).unsqueeze(-2)
+    seen = seen & real if masked else seen
+    first = {"all": seen, "filler": everything & real, "none": everything}[early]
+    spread = {1: sigma * half_width, 2: (sigma * half_width) ** 2, -2: (sigma * half_width) ** -2}[power]
+    bell = (-away.square() / (2 * spread)).exp()
     scores = query @ key.mT / (query.shape[-1] ** 0.5 if scaled else 1.0)
-    weights = (scores.masked_fill(~seen, -torch.inf) if early else scores).softmax(-1).masked_fill(~seen, 0.0)
-    if gaussian in ("times", "times, then normalised"):
-        weights = weights * fall.exp()
+    scores = scores * bell if gaussian == "times the scores" else scores
+    weights = scores.masked_fill(~first, hidden_as).softmax(over)
+    weights = weights if hidden_as == 0 else weights.masked_fill(~seen, 0.0)
+    flat = weights
+    if gaussian.startswith("times, "):
+        weights = weights * bell
     if gaussian == "times, then normalised":
         weights = weights / weights.sum(-1, keepdim=True)
-    weights = weights.nan_to_num(0.0)
+    if gaussian == "times, a density":
+        weights = weights / (sigma * half_width * (2 * torch.pi) ** 0.5)
+    weights, flat = weights.nan_to_num(0.0), flat.nan_to_num(0.0)
     weights = weights.detach() if cut else weights
-    return weights @ key, weights.mT if turned else weights
+    output = (flat if bell_for == "weights" else weights) @ key
+    shown = flat if bell_for == "output" else weights
+    return output, shown.mT if turned else shown
 
 
 MISTAKES = (
@@ -148,6 +167,97 @@ MISTAKES = (
         partial(flawed, power=1),
     ),
     Mistake(
+        "half of the exponent",
+        "the square is divided by sigma squared, not by 2 sigma squared.",
+        "The bell is then narrower: at the edge of the window it is down to exp(-4), where it should be exp(-2).",
+        "write the 2 in front of sigma squared, and brackets around both.",
+        partial(flawed, sigma=0.5**1.5),
+    ),
+    Mistake(
+        "brackets of the exponent",
+        "the square is divided by 2 and multiplied with sigma squared.",
+        "`x / 2 * s` is (x / 2) * s. With D = 2 sigma is 1 and nothing shows; the wider the window, the narrower this bell.",
+        "put brackets around 2 * sigma ** 2.",
+        partial(flawed, power=-2),
+    ),
+    Mistake(
+        "a density",
+        "the Gaussian is divided by sigma and the root of 2 pi, as a density is.",
+        "A density has area 1. Here the bell is to be 1 at its top, so that a key just at the place keeps its weight.",
+        "take the exponential alone.",
+        partial(flawed, gaussian="times, a density"),
+    ),
+    Mistake(
+        "Gaussian on the scores",
+        "the Gaussian is multiplied with the scores, before the softmax.",
+        "Then it pulls far scores to 0, which may be more than they had, and rows sum to one.",
+        "softmax first, then times the Gaussian.",
+        partial(flawed, gaussian="times the scores"),
+    ),
+    Mistake(
+        "output without the Gaussian",
+        "the Gaussian is in the weights that come back, and not in the context.",
+        "Then the picture shows other weights than those that were used.",
+        "multiply first, and take the context from the product.",
+        partial(flawed, bell_for="weights"),
+    ),
+    Mistake(
+        "weights without the Gaussian",
+        "the Gaussian is in the context, and not in the weights that come back.",
+        "Then the picture shows other weights than those that were used.",
+        "multiply first, and return the product.",
+        partial(flawed, bell_for="output"),
+    ),
+    Mistake(
+        "hidden with zero",
+        "the scores outside the window, and those of the filler, become 0.",
+        "exp(0) is 1: what is hidden keeps the share of a middling score.",
+        "fill with -inf, whose exponential is 0.",
+        partial(flawed, hidden_as=0.0),
+    ),
+    Mistake(
+        "softmax over queries",
+        "the softmax runs over the queries.",
+        "Then the queries share out each key among them. One query is to share itself out among the keys.",
+        "normalise over the last axis.",
+        partial(flawed, over=-2),
+    ),
+    Mistake(
+        "half the window",
+        "the window reaches D / 2 to each side.",
+        "D is the half width already: the window is 2 D wide. D / 2 is sigma.",
+        "hide what is further away than half_width.",
+        partial(flawed, reach=0.5),
+    ),
+    Mistake(
+        "edge left out",
+        "a key that is exactly D away is hidden.",
+        "The window is |s - p| <= D. It shows where the place is a whole number.",
+        "compare with <=.",
+        partial(flawed, edge=False),
+    ),
+    Mistake(
+        "counts from one",
+        "the keys are numbered from 1.",
+        "The paper does so. Here the first key is at place 0, as torch.arange counts, and the whole window is one key off.",
+        "write torch.arange(keys).",
+        partial(flawed, counts_from=1),
+    ),
+    Mistake(
+        "place without the length",
+        "the sigmoid is not multiplied with the length.",
+        "Then every place lies between 0 and 1, and all windows stand at the beginning.",
+        "multiply the sigmoid with the lengths.",
+        partial(flawed, whose="none"),
+    ),
+    Mistake(
+        "place without the sigmoid",
+        "the place is predicted without the sigmoid.",
+        "Then it may lie outside the sentence, before its first word or behind its last, and the window is empty.",
+        "put torch.sigmoid around the product with the vector, and then the length.",
+        partial(flawed, share=lambda x: x),
+    ),
+    Mistake(
         "no window",
         "all places take part, and only the Gaussian pushes far ones down.",
         "Then nothing is saved, which is what the window is for, and far keys take a share of the softmax.",
@@ -159,7 +269,14 @@ MISTAKES = (
         "the softmax runs over all keys, and what is outside the window is set to zero afterwards.",
         "Then keys outside have taken their share already.",
         "hide the scores before the softmax.",
-        partial(flawed, early=False),
+        partial(flawed, early="none"),
+    ),
+    Mistake(
+        "only the filler before the softmax",
+        "the filler is hidden before the softmax, and what is outside the window is set to zero afterwards.",
+        "Then real keys outside the window have taken their share already.",
+        "hide both before the softmax.",
+        partial(flawed, early="filler"),
     ),
     Mistake(
         "filler is seen",
@@ -188,6 +305,13 @@ MISTAKES = (
         "Rounding has no gradient, so the place cannot be learnt. The window may sit between two words.",
         "leave the place real.",
         partial(flawed, rounded=True),
+    ),
+    Mistake(
+        "place is cut",
+        "the place is detached from the graph.",
+        "The numbers are right and the scores can learn, but what predicts the place cannot.",
+        "leave out .detach(), .item() and no_grad() there.",
+        partial(flawed, place_cut=True),
     ),
     Mistake(
         "scaled",
@@ -281,7 +405,7 @@ local_attention = Exercise(
         laws.RIGHT_SHAPES,
         Law(
             "right numbers",
-            3,
+            4,
             "Are output and weights the reference's?",
             laws.equals_reference("plain", "a wide window", "in the middle", "at the end", "no batch axis", "float64"),
         ),
@@ -291,8 +415,12 @@ local_attention = Exercise(
         Law("the place can be learnt", 1, "Does a gradient reach what predicts the place?", place_can_be_learnt),
         laws.ITEMS_APART,
         laws.GRADIENT,
-        laws.INPUTS_KEPT,
-        laws.FLOAT64,
+        Law(
+            "inputs and dtype are kept",
+            1,
+            "Does it leave its inputs alone, and compute in their dtype?",
+            inputs_and_dtype_kept,
+        ),
     ),
     mistakes=MISTAKES,
     also_right={

@@ -12,6 +12,8 @@ from attnlab.reference.luong_attention import luong_scores as reference
 
 def draw(generator: torch.Generator) -> list[Case]:
     size = draw_sizes(generator, "batch", "queries", "keys", "query_width", "key_width", "hidden")
+    if size["query_width"] == size["key_width"] + 1:  # else a weight cut in half is cut where the query's columns end
+        size["query_width"] += 8
     b, q, k, dq, dk, n = size.values()
 
     def normal(*shape: int) -> torch.Tensor:
@@ -20,6 +22,7 @@ def draw(generator: torch.Generator) -> list[Case]:
     query, key, alike = normal(b, q, dq), normal(b, k, dk), normal(b, k, dq)
     general = {"method": "general", "weight": normal(dq, dk) / dk**0.5}
     square = {"method": "general", "weight": normal(dq, dq) / dq**0.5}
+    same = {"method": "general", "weight": torch.eye(dq)}
     concat = {"method": "concat", "weight": normal(n, dq + dk) / (dq + dk) ** 0.5, "vector": normal(n)}
     wide = {name: value.double() if isinstance(value, torch.Tensor) else value for name, value in concat.items()}
     return [
@@ -28,7 +31,7 @@ def draw(generator: torch.Generator) -> list[Case]:
         Case("dot, no batch axis", (query[0], alike[0])),
         Case("general", (query, key), general),
         Case("general, both as wide", (query, alike), square),
-        Case("general, twice the query", (2 * query, key), general),
+        Case("general, the identity", (query, alike), same),
         Case("concat", (query, key), concat),
         Case("concat, no batch axis", (query[0], key[0]), concat),
         Case("first item alone", (query[:1], alike[:1])),
@@ -38,9 +41,11 @@ def draw(generator: torch.Generator) -> list[Case]:
     ]
 
 
-def twice_the_query(seen: Seen) -> str | None:
-    once, twice = seen.output("general", "scores"), seen.output("general, twice the query", "scores")
-    return None if close(twice, 2 * once) else "The query was doubled, and the general scores did not double."
+def dot_is_a_general(seen: Seen) -> str | None:
+    dot, general = seen.output("dot", "scores"), seen.output("general, the identity", "scores")
+    return (
+        None if close(dot, general) else "With the identity as its weight general is dot, and yours gives other scores."
+    )
 
 
 def concat_meets(seen: Seen) -> str | None:
@@ -57,6 +62,10 @@ def both_gradients(seen: Seen) -> str | None:
     )
 
 
+def inputs_and_dtype_kept(seen: Seen) -> str | None:
+    return next((s for law in (laws.INPUTS_KEPT, laws.FLOAT64) if (s := law.broken_by(seen))), None)
+
+
 def flawed(
     query,
     key,
@@ -65,6 +74,9 @@ def flawed(
     vector=None,
     *,
     scaled=False,
+    general_scaled=False,
+    together=True,
+    axes=(-2, -3),
     cosine=False,
     transposed=False,
     general_squash=lambda x: x,
@@ -88,13 +100,19 @@ def flawed(
             scores = query @ key.mT
         else:
             scores = general_squash(query @ (weight.mT if transposed else weight)) @ key.mT
+        scores = scores / (query.shape[-1] ** 0.5 if general_scaled else 1.0)
     else:
-        q, k = query.shape[-2], key.shape[-2]
-        a = query.unsqueeze(-2).expand(*query.shape[:-1], k, query.shape[-1])
-        b = key.unsqueeze(-3).expand(*key.shape[:-2], q, k, key.shape[-1])
-        units = torch.cat([a, b] if order == "query first" else [b, a], dim=-1) @ weight.mT
-        if use_vector == "after":
+        first, second = (query, key) if order == "query first" else (key, query)
+        a, b = first @ weight[:, : first.shape[-1]].mT, second @ weight[:, first.shape[-1] :].mT
+        a, b = (a, b) if order == "query first" else (b, a)
+        a, b = a.unsqueeze(axes[0]), b.unsqueeze(axes[1])
+        units = a + b if together else squash(a) + squash(b)
+        if not together:
+            scores = units @ vector
+        elif use_vector == "after":
             scores = squash(units) @ vector
+        elif use_vector == "inside":
+            scores = squash(units * vector).sum(-1)
         elif use_vector == "never":
             scores = squash(units).sum(-1)
         else:
@@ -146,6 +164,49 @@ MISTAKES = (
         "Then its score is a number of the query plus one of the key, and the softmax cancels the query's.",
         "tanh of the product with the weight, then the vector.",
         partial(flawed, squash=lambda x: x),
+    ),
+    Mistake(
+        "tanh of each alone",
+        "concat bends the query's part and the key's part each on its own.",
+        "Query and key never meet inside the bend, so the score falls apart into two terms, and the softmax cancels the\n"
+        "query's.",
+        "add the two parts first, then the tanh.",
+        partial(flawed, together=False),
+    ),
+    Mistake(
+        "concat bends with a sigmoid",
+        "concat bends with a sigmoid.",
+        "A sigmoid is never negative, so a unit could only add to a score, or only take from it. The formula has tanh.",
+        "use torch.tanh.",
+        partial(flawed, squash=torch.sigmoid),
+    ),
+    Mistake(
+        "concat's axes turned round",
+        "concat's table has a row for each key, while the other two methods have one for each query.",
+        "A row belongs to one query, and the softmax runs along it.",
+        "unsqueeze the query's part at -2 and the key's at -3.",
+        partial(flawed, axes=(-3, -2)),
+    ),
+    Mistake(
+        "concat's axes counted from the front",
+        "concat puts its new axes at places 2 and 1, which is right only behind exactly one axis of the batch.",
+        "Without a batch it is another place.",
+        "count from the back: -2 for the query, -3 for the key.",
+        partial(flawed, axes=(2, 1)),
+    ),
+    Mistake(
+        "vector inside",
+        "concat multiplies the vector in before the tanh.",
+        "Then every unit adds at most 1 to the score, and none can count more than another.",
+        "tanh first, then the product with the vector.",
+        partial(flawed, use_vector="inside"),
+    ),
+    Mistake(
+        "general is scaled",
+        "general is divided by the root of the query's width.",
+        "None of Luong's scores is scaled. Its weight can learn whatever size the scores should have.",
+        "leave the division out.",
+        partial(flawed, general_scaled=True),
     ),
     Mistake(
         "concat bends with ReLU",
@@ -263,7 +324,7 @@ luong_scores = Exercise(
         laws.RIGHT_SHAPES,
         Law(
             "dot: right numbers",
-            1,
+            2,
             "Are the dot scores the reference's?",
             laws.equals_reference("dot", "dot, called by its name", "dot, no batch axis"),
         ),
@@ -275,16 +336,19 @@ luong_scores = Exercise(
         ),
         Law(
             "concat: right numbers",
-            2,
+            3,
             "Are the concat scores the reference's?",
             laws.equals_reference("concat", "concat, no batch axis", "float64"),
         ),
-        Law("general is bilinear", 1, "Does twice the query give twice the general score?", twice_the_query),
+        Law("general with the identity is dot", 1, "Is dot the simplest case of general?", dot_is_a_general),
         Law("concat: query and key meet", 1, "Do two queries rank the keys differently?", concat_meets),
-        Law("items stay apart", 1, "Does an item not depend on its batch?", laws.item_alone("dot", "first item alone")),
         Law("gradient reaches every input", 1, "Can it be trained through?", both_gradients),
-        laws.INPUTS_KEPT,
-        laws.FLOAT64,
+        Law(
+            "inputs and dtype are kept",
+            1,
+            "Does it leave its inputs alone, and compute in their dtype?",
+            inputs_and_dtype_kept,
+        ),
     ),
     mistakes=MISTAKES,
     shortcuts=("keras.layers.Attention", "torch.nn.functional.bilinear", "torch.nn.Bilinear"),
@@ -297,7 +361,7 @@ luong_scores = Exercise(
     },
     hints=(
         "Call it three times, once a method, with a query of width 4 and a key of width 6. Which method may refuse, and why?",
-        "The panel names the method whose numbers differ. “General is bilinear” and “query and key meet” need no numbers.",
+        "The panel names the method whose numbers differ. “General with the identity is dot” and “query and key meet” need no numbers.",
         "dot: query @ key.mT. general: the same, after query @ weight. concat is additive_scores, with the weight's columns "
         "split: the query's first.",
         "A twin on another task, three ways to compare prices in shops:\n"

@@ -60,6 +60,10 @@ def empty_item_gets_zeros(seen: Seen) -> str | None:
     return f"An item of length 0 should get zeros; its weights begin {row.flatten()[0].item():.3g}."
 
 
+def inputs_and_dtype_kept(seen: Seen) -> str | None:
+    return next((s for law in (laws.INPUTS_KEPT, laws.FLOAT64) if (s := law.broken_by(seen))), None)
+
+
 def flawed(
     scores,
     lengths,
@@ -74,6 +78,8 @@ def flawed(
     upside_down=False,
     in_place=False,
     trimmed=False,
+    over="keys",
+    axes=2,
 ):
     """The masked softmax with one switch for each way of getting it wrong."""
     k = scores.shape[-1]
@@ -84,6 +90,9 @@ def flawed(
     }[whose]
     places = torch.arange(k) if side == "end" else k - 1 - torch.arange(k)
     mask = (places < (lengths + offset).unsqueeze(-1)).unsqueeze(-2)
+    if over == "queries":
+        mask = (torch.arange(scores.shape[-2]) < lengths.unsqueeze(-1)).unsqueeze(-1)
+    mask = mask.squeeze(-2) if axes == 1 else mask
     mask = ~mask if upside_down else mask
     if in_place:
         scores.masked_fill_(~mask, -torch.inf)
@@ -199,6 +208,21 @@ MISTAKES = (
         partial(flawed, whose="first"),
     ),
     Mistake(
+        "mask over the queries",
+        "the lengths hide queries, from each length on, and no key.",
+        "Filler stands among the keys, the last axis; (b, q, 1) lies along the queries, and the filler keeps its share.",
+        "compare the keys' places with lengths[..., None, None]: the mask is (b, 1, k).",
+        partial(flawed, over="queries"),
+    ),
+    Mistake(
+        "an axis too few",
+        "the mask is (b, k), without an axis for the queries.",
+        "torch lines axes up from the back, so the batch comes to lie on the queries. With one query or one item it runs all\n"
+        "the same; with more it mostly stops.",
+        "write lengths[..., None, None], so that the mask is (b, 1, k).",
+        partial(flawed, axes=1),
+    ),
+    Mistake(
         "the longest length for all",
         "the longest length is used for all items.",
         "Then the mask does nothing where the batch was padded to its longest item, which is always.",
@@ -274,7 +298,7 @@ masked_softmax = Exercise(
         Law("rows sum to one", 1, "Do the weights of each query sum to one?", laws.sums_to_one("plain", of="weights")),
         Law(
             "right numbers",
-            2,
+            3,
             "Are the weights the reference's?",
             laws.equals_reference("plain", "all items short", "no batch axis", "other memory layout", "float64"),
         ),
@@ -284,8 +308,12 @@ masked_softmax = Exercise(
         Law("large scores stay finite", 1, "Are scores of a thousand no problem?", laws.stays_finite("large scores")),
         laws.ITEMS_APART,
         laws.GRADIENT,
-        laws.INPUTS_KEPT,
-        laws.FLOAT64,
+        Law(
+            "inputs and dtype are kept",
+            1,
+            "Does it leave its inputs alone, and compute in their dtype?",
+            inputs_and_dtype_kept,
+        ),
     ),
     mistakes=MISTAKES,
     also_right={

@@ -22,12 +22,15 @@ def draw(generator: torch.Generator) -> list[Case]:
     inputs, state = normal(b, t, d), normal(b, h)
     weights = (normal(h, d) / d**0.5, normal(h, h) / h**0.5, normal(h))
     everything = (inputs, state, *weights)
+    one_way, moved = torch.zeros(h, h), state.clone()
+    one_way[0, 1], moved[:, 1] = 1.0, state[:, 1] - 1.0
     return [
         Case("plain", everything),
         Case("the first half", (inputs[:, : t // 2], state, *weights)),
         Case("another start", (inputs, state + 1.0, *weights)),
+        Case("from unit 1 to unit 0", (inputs, state, weights[0], one_way, weights[2])),
+        Case("from unit 1 to unit 0, another start", (inputs, moved, weights[0], one_way, weights[2])),
         Case("one step", (inputs[:, :1], state, *weights)),
-        Case("first item alone", (inputs[:1], state[:1], *weights)),
         Case("no batch axis", (inputs[0], state[0], *weights)),
         Case("two batch axes", (normal(2, b, t, d), normal(2, b, h), *weights)),
         Case("float64", tuple(x.double() for x in everything)),
@@ -49,9 +52,23 @@ def start_counts(seen: Seen) -> str | None:
     return None
 
 
+def rows_come_out(seen: Seen) -> str | None:
+    """Row 0, column 1: what unit 1 was goes into unit 0."""
+    plain, moved = (seen.output(f"from unit 1 to unit 0{end}", "states")[:, 0] for end in ("", ", another start"))
+    touched = [unit for unit in range(plain.shape[-1]) if not close(plain[:, unit], moved[:, unit])]
+    if touched == [0]:
+        return None
+    told = f"unit {', '.join(map(str, touched))}" if touched else "nothing"
+    return f"from_state[0, 1] alone is not zero; unit 1 of the start was changed, and {told} moved, not unit 0."
+
+
 def states_stay_small(seen: Seen) -> str | None:
     largest = seen.output("plain", "states").abs().max().item()
     return None if largest <= 1.0 else f"tanh gives numbers between -1 and 1; one of your states is {largest:.3g}."
+
+
+def inputs_and_dtype_kept(seen: Seen) -> str | None:
+    return next((s for law in (laws.INPUTS_KEPT, laws.FLOAT64) if (s := law.broken_by(seen))), None)
 
 
 def flawed(
@@ -245,17 +262,21 @@ rnn_forward = Exercise(
         laws.RIGHT_SHAPES,
         Law(
             "right numbers",
-            3,
+            4,
             "Are the states the reference's?",
             laws.equals_reference("plain", "one step", "no batch axis", "two batch axes", "float64"),
         ),
         Law("past stays", 1, "Do early states not depend on late inputs?", past_stays),
         Law("the start counts", 1, "Does the first state depend on the state it starts from?", start_counts),
+        Law("a row of from_state comes out", 1, "Does row i of from_state make unit i?", rows_come_out),
         Law("states stay small", 1, "Do all states lie between -1 and 1?", states_stay_small),
-        laws.ITEMS_APART,
         laws.GRADIENT,
-        laws.INPUTS_KEPT,
-        laws.FLOAT64,
+        Law(
+            "inputs and dtype are kept",
+            1,
+            "Does it leave its inputs alone, and compute in their dtype?",
+            inputs_and_dtype_kept,
+        ),
     ),
     mistakes=MISTAKES,
     shortcuts=("torch.nn.RNN", "torch.nn.RNNCell", "torch.rnn_tanh", "torch.rnn_tanh_cell"),
