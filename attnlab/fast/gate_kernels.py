@@ -243,8 +243,9 @@ def place_kernel(
     """The places' gates, (batch, places), and with SCALED the features times both gates.
 
     Grid: (batch * tiles of places, groups of `span` channels). Every group makes its gates again, 2 * SIDE^2 products a
-    place from the cache, so that small maps with many channels are more than one program's work. n_places is
-    height * width; as an argument the compiler knows by what it can be divided, and reads several numbers at once.
+    place from the cache, so that small maps with many channels are more than one program's work. A tile should have as
+    many places as there are threads: with fewer, several would make the same gate. n_places is height * width; of an
+    argument the compiler knows by what it can be divided, and then reads several numbers at once.
     """
     item, start = item_and_tile(n_places, BLOCK_P)
     places = start + tl.arange(0, BLOCK_P)

@@ -19,8 +19,9 @@ from attnlab.fast import gate_kernels as kernels
 from attnlab.fast.gate_mlp import mlp_backward
 
 INTERPRETED = triton.knobs.runtime.interpret
-NUMBERS = 2048  # of a tile: 16 for each of 128 threads
-SPAN = 256  # channels that share one computation of the places' gates: they cost as much as some 100 numbers read
+THREADS = 128  # of a program, Triton's default
+NUMBERS = 16 * THREADS  # of a tile
+SPAN = 128  # channels that share one computation of the places' gates, which costs as much as some 100 of them
 
 
 def squeeze_excitation(
@@ -224,8 +225,8 @@ def _place_gates(
     batch, channels, places = features.shape
     place_gates = _small(features, batch, places)
     output = place_gates if gates is None else torch.empty_like(features)
-    block_c, block_p = _tile(features, walked="channels")
-    span = triton.cdiv(SPAN, block_c) * block_c  # a group of channels is whole tiles
+    block_c, block_p = (4, 32) if INTERPRETED else (32, min(triton.next_power_of_2(places), THREADS))
+    span = 2 * block_c if INTERPRETED else SPAN
     groups = 1 if gates is None else triton.cdiv(channels, span)
     _run(
         kernels.place_kernel, (batch * triton.cdiv(places, block_p), groups),
@@ -253,14 +254,14 @@ def _convolution_grad(d_scores: Tensor, maps: Tensor, kernel: Tensor, size: tupl
     """The gradients of the maps and of the kernel. Each item's share of the kernel's is added up in order, by torch."""
     batch, side, places = len(maps), kernel.shape[-1], maps.shape[-1]
     d_maps, partial = torch.empty_like(maps), _small(maps, batch, *kernel.shape)
-    block = 16 if INTERPRETED else 128
+    block, walked = (32, 32) if INTERPRETED else (THREADS, 8 * THREADS)
     _run(
         kernels.maps_grad_kernel, (batch * triton.cdiv(places, block), 2),
         d_scores, kernel.contiguous(), d_maps, *size, SIDE=side, BLOCK_P=block, ACC=_accumulator(maps),
     )  # fmt: skip
     _run(
         kernels.kernel_grad_kernel, (batch, 2 * side**2),
-        d_scores, maps, partial, *size, SIDE=side, BLOCK_P=8 * block, ACC=_accumulator(maps),
+        d_scores, maps, partial, *size, SIDE=side, BLOCK_P=walked, ACC=_accumulator(maps),
     )  # fmt: skip
     return d_maps, partial.sum(dim=0).to(kernel.dtype)
 
@@ -303,7 +304,8 @@ def _tile(features: Tensor, walked: str | None = None) -> tuple[int, int]:
     """Channels and places of a tile. `walked`: the axis along which one program goes to the end.
 
     Long along the axis whose numbers lie together in memory. Where a program walks across it, 32 wide: 64 bytes in half
-    precision, what memory gives at once, and no wider, because narrow tiles make more programs.
+    precision, what memory gives at once, and no wider, because narrow tiles make more programs. Where it does not walk,
+    at most 64 channels: each costs a row of the MLP's weights.
     """
     if INTERPRETED:  # small, so that a test of a few dozen numbers has edges to get wrong
         return 4, 16
@@ -311,7 +313,7 @@ def _tile(features: Tensor, walked: str | None = None) -> tuple[int, int]:
     together = "channels" if features.stride(1) == 1 and channels > 1 else "places"
     lengths = {"channels": triton.next_power_of_2(channels), "places": triton.next_power_of_2(places)}
     other = "places" if together == "channels" else "channels"
-    longest = 32 if walked == other else 1024
+    longest = 32 if walked == other else 64 if walked is None and together == "channels" else 1024
     first = min(lengths[together], longest)
     tile = {together: first, other: min(lengths[other], NUMBERS // first)}
     return tile["channels"], tile["places"]
