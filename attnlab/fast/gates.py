@@ -22,7 +22,7 @@ from attnlab.fast import plain_gates, tiled_gates
 
 # Numbers in the features. On a CPU, with fewer than SMALL, or without gradients fewer than LARGE, the steps of Python
 # that tiles cost are more than they save. Measured on one core: from here on they gain, up to threefold with gradients.
-SMALL, LARGE = 1 << 17, 1 << 22
+SMALL, LARGE = 1 << 18, 1 << 22
 
 
 def squeeze_excitation(
@@ -115,6 +115,11 @@ def _way(using: str | None, features: Tensor, *weights: Tensor | None, forward_p
         return tiled_gates if using == "tiled" else plain_gates
     from attnlab.fast import triton_gates  # only here: the rest works without triton
 
+    if not (features.is_cuda or triton_gates.INTERPRETED):
+        raise ValueError(
+            f'Expected features on a CUDA device for using="triton", got them on {features.device}. Leave out `using`, '
+            "or set TRITON_INTERPRET=1 before triton is imported."
+        )
     return triton_gates
 
 
