@@ -116,6 +116,18 @@ def test_a_shared_maximum_shares_its_gradient_as_the_reference_does(way, name):
     assert_like_the_reference(name, way, [like_a_relu(features), *weights])
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["channel_attention", "spatial_attention", "cbam"])
+def test_twins_that_are_largest_share_too(way, name):
+    """Two channels alike, with gates alike, at a place where others are not zero; and two places alike."""
+    features, *weights = (t.detach().clone() for t in draw(name))
+    features[:, 1:3] = 3 + features[:, 1:2].abs()
+    features[..., 2, 1:3] = 4 + features[..., 2, 1:2].abs()
+    if name == "cbam":
+        weights[1][1] = weights[1][2] = weights[1][2].abs()
+    assert_like_the_reference(name, way, [leaf(features), *map(leaf, weights)])
+
+
 LAYOUTS = {
     "contiguous": lambda t: t,
     "channels last": lambda t: t.to(memory_format=torch.channels_last),
