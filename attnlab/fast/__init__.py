@@ -4,5 +4,14 @@ How the kernels came to be is a ladder to read, `attnlab.fast.ladder`, from the 
 """
 
 from attnlab.fast.attention import Plan, attention, explain
+from attnlab.fast.gates import cbam, channel_attention, spatial_attention, squeeze_excitation
 
-__all__ = ["Plan", "attention", "explain"]
+__all__ = [
+    "Plan",
+    "attention",
+    "cbam",
+    "channel_attention",
+    "explain",
+    "spatial_attention",
+    "squeeze_excitation",
+]
