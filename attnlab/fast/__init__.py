@@ -4,5 +4,11 @@ How the kernels came to be is a ladder to read, `attnlab.fast.ladder`, from the 
 """
 
 from attnlab.fast.attention import Plan, attention, explain
+from attnlab.fast.sliding_window import sliding_attention
 
-__all__ = ["Plan", "attention", "explain"]
+__all__ = [
+    "Plan",
+    "attention",
+    "explain",
+    "sliding_attention",
+]
