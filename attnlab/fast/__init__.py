@@ -4,11 +4,13 @@ How the kernels came to be is a ladder to read, `attnlab.fast.ladder`, from the 
 """
 
 from attnlab.fast.attention import Plan, attention, explain
+from attnlab.fast.dilated_attention import dilated_attention
 from attnlab.fast.sliding_window import sliding_attention
 
 __all__ = [
     "Plan",
     "attention",
+    "dilated_attention",
     "explain",
     "sliding_attention",
 ]
