@@ -5,6 +5,7 @@ How the kernels came to be is a ladder to read, `attnlab.fast.ladder`, from the 
 
 from attnlab.fast.attention import Plan, attention, explain
 from attnlab.fast.dilated_attention import dilated_attention
+from attnlab.fast.neighbourhood import neighbourhood_attention
 from attnlab.fast.sliding_window import sliding_attention
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "attention",
     "dilated_attention",
     "explain",
+    "neighbourhood_attention",
     "sliding_attention",
 ]
