@@ -10,7 +10,7 @@ needs a table of queries * keys: a window or a bias by distance is computed wher
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ KEYS = 256  # of a tile
 SCORES = 1 << 19  # of a tile, over all heads: 2 MB in float32, which the cache holds
 
 
+@runtime_checkable  # for signatures that are checked as a test
 class Bias(Protocol):
     """Something added to the scores, made from one tensor of parameters. `places` says where the tile stands."""
 

@@ -1,0 +1,165 @@
+"""PDAN's dilated attention without its unfold: each channel of each place chooses among a few taps, d places apart.
+
+    score[c, t, j] = q[c, t] * k[c, t + o_j]                     o_j = (j - taps // 2) * dilation
+    out[c, t]      = sum over j of softmax_j(score)[c, t, j] * (v[c, t + o_j] + relative[c, j])
+
+An ordinary product per channel, not a dot product, and no 1 / sqrt(width): nothing is summed. Beyond the ends stand
+zeros, as published: a key with score 0 and value relative[c, j], which takes about a third of the weight there.
+
+Dai et al. 2021 (PDAN), the core of its dilated attention layer; the projections and the block around it are the
+caller's. Their code unfolds keys and values to `taps` copies each and keeps all that is computed from them. Here a tap
+is a shifted view. Saved for the backward are the inputs and the log-sum-exp over the taps, one number for each channel
+and place: exp(score - lse) is a weight again. On a CPU it goes a few channels at a time, which the cache holds.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attnlab.fast.ladder.tiled_numpy import tiles
+
+PIECE = 1 << 16  # places of a piece, over all its channels: 256 KB in float32 for each tap
+
+
+def dilated_attention(
+    query: Float[Tensor, "batch channels tokens"],
+    key: Float[Tensor, "batch channels tokens"],
+    value: Float[Tensor, "batch channels tokens"],
+    relative: Float[Tensor, "channels taps"],
+    dilation: int,
+) -> Float[Tensor, "batch channels tokens"]:
+    """What each channel of each place takes from its taps. Gradients flow to all four tensors, once.
+
+    The number of taps is odd: the middle one is the place itself. key and value are as long as the query; the layer's
+    padding is done here. Half precision is computed in float32.
+    """
+    _check(query, key, value, relative, dilation)
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value, relative))
+    return _Dilated.apply(query, key, value, relative, dilation, keep)
+
+
+def _check(query: Tensor, key: Tensor, value: Tensor, relative: Tensor, dilation: int) -> None:
+    shapes = f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    if not query.ndim == 3 or not query.shape == key.shape == value.shape:
+        raise ValueError(f"Expected query, key and value all of one shape (batch, channels, tokens), got {shapes}.")
+    if relative.ndim != 2 or relative.shape[0] != query.shape[1] or relative.shape[1] % 2 == 0:
+        raise ValueError(
+            f"Expected `relative` of shape ({query.shape[1]}, taps), a row for each channel and an odd number of taps, "
+            f"got {tuple(relative.shape)}."
+        )
+    if dilation < 1:
+        raise ValueError(f"Expected a dilation of 1 or more, got {dilation}. 1 takes neighbours as they are.")
+    kinds = {(tensor.dtype, tensor.device) for tensor in (query, key, value, relative)}
+    if len(kinds) > 1 or not query.is_floating_point():
+        raise TypeError(
+            "Expected query, key, value and relative of one floating dtype on one device, got "
+            + ", ".join(sorted(f"{dtype} on {device}" for dtype, device in kinds))
+            + ". Bring them together with .to() first."
+        )
+
+
+class _Dilated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, key, value, relative, dilation, keep):
+        output, lse = _functions(query)[0](query, key, value, relative, dilation, keep)
+        ctx.save_for_backward(query, key, value, relative, lse)
+        ctx.dilation = dilation
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        query, key, value, relative, lse = ctx.saved_tensors
+        return *_functions(query)[1](query, key, value, relative, lse, grad, ctx.dilation), None, None
+
+
+def _functions(query: Tensor):
+    """Forward and backward: the kernels' on CUDA where triton is installed, torch's everywhere else."""
+    if query.is_cuda and find_spec("triton"):
+        from attnlab.fast import dilated_kernels  # only here: the rest works without triton
+
+        return dilated_kernels.forward, dilated_kernels.backward
+    return in_pieces, backward_in_pieces
+
+
+def in_pieces(query, key, value, relative, dilation: int, keep: bool) -> tuple[Tensor, Tensor | None]:
+    """Output, and if it is to be kept the log-sum-exp: (batch, channels, tokens) both."""
+    output = torch.empty_like(query)
+    lse = torch.empty_like(query, dtype=_accumulator(query)) if keep else None
+    for piece in _pieces(query):
+        q, k, v, rel = _parts(piece, query, key, value, relative)
+        weights = _scores(q, k, dilation, rel.shape[-1])
+        own = weights.logsumexp(dim=0)
+        if keep:
+            lse[piece] = own
+        weights.sub_(own).exp_()
+        mixed = torch.einsum("jct,cj->ct", weights, rel)
+        for weight, (places, keys) in zip(weights, taps_of(rel.shape[-1], dilation, q.shape[-1]), strict=True):
+            mixed[:, places].addcmul_(weight[:, places], v[:, keys])
+        output[piece] = mixed
+    return output, lse
+
+
+def backward_in_pieces(query, key, value, relative, lse, grad, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """With p the weights, s the scores and g the output's gradient at each place, and k, v those of its tap j,
+
+    dp_j = g (v + relative_j)      ds_j = p_j (dp_j - sum over i of p_i dp_i)
+    dq = sum of ds_j k      dk += ds_j q      dv += p_j g      drelative_j = sum over places of p_j g
+    """
+    grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
+    d_relative = torch.zeros_like(relative, dtype=_accumulator(query))
+    for piece in _pieces(query):
+        q, k, v, rel = _parts(piece, query, key, value, relative)
+        g = grad[piece].to(q.dtype).contiguous()
+        taps = taps_of(rel.shape[-1], dilation, q.shape[-1])
+        p = _scores(q, k, dilation, rel.shape[-1]).sub_(lse[piece]).exp_()
+        ds = g * rel.T[:, :, None]
+        for dp, (places, keys) in zip(ds, taps, strict=True):
+            dp[:, places].addcmul_(g[:, places], v[:, keys])
+        ds.sub_((p * ds).sum(dim=0)).mul_(p)
+        p.mul_(g)
+        d_relative[piece[1]] += p.sum(dim=-1).T
+        dq, dk, dv = (torch.zeros_like(q) for _ in range(3))
+        for from_score, from_value, (places, keys) in zip(ds, p, taps, strict=True):
+            dq[:, places].addcmul_(from_score[:, places], k[:, keys])
+            dk[:, keys].addcmul_(from_score[:, places], q[:, places])
+            dv[:, keys] += from_value[:, places]
+        for whole, part in zip(grads, (dq, dk, dv), strict=True):
+            whole[piece] = part
+    return *grads, d_relative.to(relative.dtype)
+
+
+def taps_of(taps: int, dilation: int, tokens: int) -> list[tuple[slice, slice]]:
+    """For each tap the places whose key lies inside, and those keys: two slices of one length."""
+    found = []
+    for tap in range(taps):
+        offset = (tap - taps // 2) * dilation
+        first, last = max(0, -offset), max(min(tokens, tokens - offset), 0)
+        found.append((slice(first, max(first, last)), slice(first + offset, max(first, last) + offset)))
+    return found
+
+
+def _scores(q: Tensor, k: Tensor, dilation: int, taps: int) -> Tensor:
+    """(taps, channels, tokens); 0 where the key would lie beyond an end."""
+    scores = q.new_zeros(taps, *q.shape)
+    for score, (places, keys) in zip(scores, taps_of(taps, dilation, q.shape[-1]), strict=True):
+        torch.mul(q[:, places], k[:, keys], out=score[:, places])
+    return scores
+
+
+def _pieces(query: Tensor) -> list[tuple[int, slice]]:
+    batch, channels, tokens = query.shape
+    return [(item, part) for item in range(batch) for part in tiles(channels, max(PIECE // max(tokens, 1), 1))]
+
+
+def _parts(piece: tuple[int, slice], query, key, value, relative) -> list[Tensor]:
+    dtype = _accumulator(query)
+    return [tensor[piece].to(dtype).contiguous() for tensor in (query, key, value)] + [relative[piece[1]].to(dtype)]
+
+
+def _accumulator(query: Tensor) -> torch.dtype:
+    return torch.float64 if query.dtype == torch.float64 else torch.float32
