@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from attnlab.fast import attention, explain
 from attnlab.fast.ladder import tiled_torch
 from attnlab.reference.attention import attention as reference
+from tests.fast.gradients import assert_within_the_budget
+from tests.fast.memory import extra_memory, forward_and_backward
 from tests.fast.problems import (
     assert_like_naive,
-    assert_within_the_budget,
     draw,
     draw_mask,
     naive_output,
@@ -81,10 +82,7 @@ def test_torchs_way_is_the_naive_one(kind):
 def test_low_precision_stays_within_twice_the_naive_error(using, dtype, causal):
     leaves = draw(130, 130, width=64, kv_heads=2, dtype=dtype)
     assert_within_the_budget(
-        lambda *t: attention(*t, causal=causal, using=using),
-        leaves,
-        lambda *t: naive_output(*t, causal=causal),
-        lambda *t: naive_output(*t, causal=causal),
+        lambda *t: attention(*t, causal=causal, using=using), lambda *t: naive_output(*t, causal=causal), leaves
     )
 
 
@@ -147,41 +145,13 @@ def test_large_scores_do_not_overflow(using):
     assert attention(query, key, value, using=using).isfinite().all()
 
 
-def extra_memory(call) -> int:
-    """The largest sum of live storage that a call makes, in bytes, beyond what was there."""
-    from weakref import finalize
-
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Watch(TorchDispatchMode):
-        live, peak, seen = 0, 0, set()
-
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            result = function(*args, **(kwargs or {}))
-            for tensor in torch.utils._pytree.tree_leaves(result):
-                if isinstance(tensor, torch.Tensor):
-                    storage = tensor.untyped_storage()
-                    if storage._cdata not in self.seen:
-                        self.seen.add(storage._cdata)
-                        Watch.live += storage.nbytes()
-                        finalize(storage, self.gone, storage._cdata, storage.nbytes())
-            Watch.peak = max(Watch.peak, Watch.live)
-            return result
-
-        def gone(self, number, size):
-            self.seen.discard(number)
-            Watch.live -= size
-
-    with Watch():
-        call()
-    return Watch.peak
-
-
 @pytest.mark.parametrize("causal", [False, True])
 def test_memory_grows_with_the_tokens_not_with_their_square(causal):
     def peak(tokens):
         leaves = draw(tokens, tokens, batch=(1, 1), width=16, dtype=torch.float32)
-        return extra_memory(lambda: attention(*leaves, causal=causal, using="tiled").sum().backward())
+        grad = torch.ones(1, 1, tokens, 16)
+        call = forward_and_backward(lambda *t: attention(*t, causal=causal, using="tiled"), *leaves, grad=grad)
+        return extra_memory(call)
 
     small, large = peak(2048), peak(4096)
     assert large < 2.2 * small

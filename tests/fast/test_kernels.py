@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 pytest.importorskip("triton")
 
 from attnlab.fast import attention
+from tests.fast.gradients import assert_within_the_budget
 from tests.fast.problems import (
     assert_like_naive,
-    assert_within_the_budget,
     draw,
     draw_mask,
     naive_output,
@@ -63,10 +63,7 @@ def test_any_scale(scale):
 def test_low_precision_stays_within_twice_the_naive_error(dtype, causal):
     leaves = draw(70, 70, batch=(1, 2), width=64, kv_heads=1, dtype=dtype)
     assert_within_the_budget(
-        lambda *t: attention(*t, causal=causal, using="triton"),
-        leaves,
-        lambda *t: naive_output(*t, causal=causal),
-        lambda *t: naive_output(*t, causal=causal),
+        lambda *t: attention(*t, causal=causal, using="triton"), lambda *t: naive_output(*t, causal=causal), leaves
     )
 
 
