@@ -110,7 +110,7 @@ class _Launch:
         self.starts = (unused, unused) if packed is None else (packed.query_starts, packed.key_starts)
         self.packed = packed is not None
         scale = problem.scale * LOG2_E.value
-        self.sizes = (query.shape[1], problem.group, query.shape[2], key.shape[2], scale)
+        self.sizes = (query.shape[1], problem.group, self.longest_query, self.longest_key, scale)
         double = query.dtype == torch.float64
         self.accumulator = torch.float64 if double else torch.float32
         self.constants = {
@@ -157,7 +157,7 @@ class _Launch:
         names = kernel.arg_names
 
         def grid(chosen):
-            return triton.cdiv(length, chosen[block]), others
+            return (triton.cdiv(length, chosen[block]) * others,)
 
         if INTERPRETED or not arguments[0].is_cuda:
             tile = dict(zip(("BLOCK_Q", "BLOCK_K"), self.tile, strict=True))

@@ -16,7 +16,7 @@ nothing is scratch and nothing depends on the order. The gradient of a bias is d
 import triton
 import triton.language as tl
 
-from attnlab.fast.ladder.triton_tiles import LOG2_E, base_of, load_rows, store_rows, stretch, tile_scores
+from attnlab.fast.ladder.triton_tiles import LOG2_E, base_of, load_rows, own_tile, store_rows, stretch, tile_scores
 
 
 @triton.jit
@@ -32,9 +32,10 @@ def delta_kernel(
     PACKED: tl.constexpr, HAS_GRAD_LSE: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """D = rowsum(dO * O) - dL, in float32: of rounded products the rows would not add up to zero. Grid as forward."""
-    item, head = tl.program_id(1) // n_heads, tl.program_id(1) % n_heads
+    tile, other, _ = own_tile(n_queries, BLOCK_Q)
+    item, head = other // n_heads, other % n_heads
     start, n_queries = stretch(query_starts, item, n_queries, PACKED)
-    rows = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    rows = tile * BLOCK_Q + tl.arange(0, BLOCK_Q)
     o = load_rows(
         base_of(output, o_strides, item, head, start), o_strides[2], rows, n_queries, FEATURES, BLOCK_FEATURES
     )
@@ -64,12 +65,13 @@ def key_value_kernel(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
     PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """dK and dV of one tile of keys. Grid: (tiles of keys, batch * heads of keys); `scale` is in base 2."""
+    """dK and dV of one tile of keys. Grid: tiles of keys * batch * heads of keys; `scale` is in base 2."""
     kv_heads = n_heads // group
-    item, kv_head = tl.program_id(1) // kv_heads, tl.program_id(1) % kv_heads
+    tile, other, _ = own_tile(n_keys, BLOCK_K)
+    item, kv_head = other // kv_heads, other % kv_heads
     q_start, n_queries = stretch(query_starts, item, n_queries, PACKED)
     k_start, n_keys = stretch(key_starts, item, n_keys, PACKED)
-    first = tl.program_id(0) * BLOCK_K
+    first = tile * BLOCK_K
     if first >= n_keys:
         return
     columns = first + tl.arange(0, BLOCK_K)
@@ -121,10 +123,11 @@ def query_kernel(
     PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """dQ of one tile of queries. Grid and order of the tiles as in the forward."""
-    item, head = tl.program_id(1) // n_heads, tl.program_id(1) % n_heads
+    tile, other, tiles = own_tile(n_queries, BLOCK_Q)
+    item, head = other // n_heads, other % n_heads
     q_start, n_queries = stretch(query_starts, item, n_queries, PACKED)
     k_start, n_keys = stretch(key_starts, item, n_keys, PACKED)
-    first = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
+    first = (tiles - 1 - tile) * BLOCK_Q
     if first >= n_queries:
         return
     rows = first + tl.arange(0, BLOCK_Q)

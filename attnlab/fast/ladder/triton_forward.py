@@ -19,7 +19,7 @@ the few at the edge. The longest rows of tiles are started first, so that no lon
 import triton
 import triton.language as tl
 
-from attnlab.fast.ladder.triton_tiles import LN_2, base_of, load_rows, store_rows, stretch, tile_scores
+from attnlab.fast.ladder.triton_tiles import LN_2, base_of, load_rows, own_tile, store_rows, stretch, tile_scores
 
 
 @triton.jit
@@ -67,12 +67,12 @@ def forward_kernel(
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
     PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Grid: (tiles of queries, batch * heads). `group` query heads share one head of keys and values."""
-    item, head = tl.program_id(1) // n_heads, tl.program_id(1) % n_heads
+    """Grid: tiles of queries * batch * heads. `group` query heads share one head of keys and values."""
+    tile, other, tiles = own_tile(n_queries, BLOCK_Q)
+    item, head = other // n_heads, other % n_heads
     q_start, n_queries = stretch(query_starts, item, n_queries, PACKED)
     k_start, n_keys = stretch(key_starts, item, n_keys, PACKED)
-    block = tl.num_programs(0) - 1 - tl.program_id(0)  # with a causal mask the last rows are the longest
-    first = block * BLOCK_Q
+    first = (tiles - 1 - tile) * BLOCK_Q  # with a causal mask the last rows are the longest
     if first >= n_queries:  # packed sequences are not equally long, and the grid fits the longest
         return
     rows = first + tl.arange(0, BLOCK_Q)

@@ -13,6 +13,16 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
+def own_tile(length, BLOCK: tl.constexpr):
+    """(tile, which of batch * heads, number of tiles). Tiles of one head start together: its keys are in the cache.
+
+    The grid has one axis: the others end at 65,535 programs, which a large batch with many heads is past.
+    """
+    tiles = tl.cdiv(length, BLOCK)
+    return tl.program_id(0) % tiles, tl.program_id(0) // tiles, tiles
+
+
+@triton.jit
 def stretch(starts, item, length, PACKED: tl.constexpr):
     """Where a sequence begins, and how long it is. Packed ones stand one behind the other (`attnlab.fast.packing`)."""
     if PACKED:
