@@ -84,7 +84,9 @@ def setting_of(asked: argparse.Namespace) -> Setting:
     own = (torch.bfloat16, torch.float16) if device.type == "cuda" else (torch.float32,)
     measured = ceilings(device, tuple(dict.fromkeys((*dtypes, *own))), asked.quick)
     seconds = asked.seconds or (0.1 if asked.quick else 1.5)
-    return Setting(device, asked.quick, seconds, measured, asked.tokens or lengths, asked.widths or widths, dtypes)
+    sizes = asked.tokens or lengths, asked.widths or widths, dtypes
+    chosen = bool(asked.tokens or asked.widths or asked.dtypes)
+    return Setting(device, asked.quick, seconds, measured, *sizes, chosen)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -67,7 +67,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 
 
 def sizes(setting: Setting) -> Iterator[Size]:
-    """What this device gets within minutes; --tokens, --widths and --dtypes choose from it."""
+    """What this device does within minutes, or all that was asked for by --tokens, --widths or --dtypes."""
     for dtype in setting.dtypes:
         for tokens in setting.tokens:
             for width in setting.widths:
@@ -76,15 +76,15 @@ def sizes(setting: Setting) -> Iterator[Size]:
                         size = Size(1, 1, tokens, width, causal, backward, dtype)
                         if setting.on_gpu:
                             yield replace(size, batch=max(16384 // tokens, 1), heads=max(2048 // width, 1))
-                        elif _for_cpu(size):
-                            yield replace(size, heads=max(min(2**21 // tokens, 512) // width, 1))
+                        elif setting.chosen or _for_cpu(size):
+                            yield replace(size, heads=max(min(2**19 // tokens, 512) // width, 1))
 
 
 def _for_cpu(size: Size) -> bool:
-    """Each width and dtype where it is cheap; beyond, one width in float32, and at the longest forward alone."""
-    if size.dtype != torch.float32:
-        return size.tokens in (512, 2048) and (size.width == 64 if size.dtype == torch.bfloat16 else not size.backward)
-    return size.tokens <= 2048 or (size.width == 64 and not (size.tokens > 8192 and size.backward))
+    """Every width in float32 where it is cheap; beyond, or in half precision, one width; and not all of it backward."""
+    if size.width == 64 and size.tokens <= 8192:
+        return size.tokens <= 2048 or size.dtype == torch.float32
+    return size.dtype == torch.float32 and (size.tokens <= 2048 or (size.width == 64 and not size.backward))
 
 
 def inputs(

@@ -108,24 +108,32 @@ def by_rows(
     mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Outputs:
-    """The naive form of one head, (tokens, width), some rows of the table after the other; with grad its gradients."""
+    """The naive form of one head, (tokens, width), some rows of the table after the other; with grad its gradients.
+
+    Of the keys only those are taken that the mask shows to one of the rows: the others would get a weight of zero.
+    """
     q, k, v = (tensor.detach().to(dtype) for tensor in (query, key, value))
-    shift = len(k) - len(q)
     outputs, d_query = [], []
     d_key, d_value = (torch.zeros_like(t, dtype=torch.promote_types(dtype, torch.float32)) for t in (k, v))
     for start in range(0, len(q), ROWS):
-        stop = min(start + ROWS, len(q))
-        keys = max(stop + shift, 0) if causal else len(k)  # cut there, the last row sees the last key again
-        parts = [
-            t.requires_grad_(grad is not None) for t in (q[start:stop].clone(), k[:keys].clone(), v[:keys].clone())
-        ]
-        seen = None if mask is None else mask[start:stop, :keys]
-        added = None if bias is None else bias[start:stop, :keys].to(dtype)
+        rows = slice(start, min(start + ROWS, len(q)))
+        keys = _seen_by(rows, len(q), len(k), causal, mask)
+        parts = [tensor.clone().requires_grad_(grad is not None) for tensor in (q[rows], k[keys], v[keys])]
+        seen = None if mask is None else mask[rows, keys]
+        added = None if bias is None else bias[rows, keys].to(dtype)
         output, _ = naive(*parts, seen, causal=causal, bias=added)
         outputs.append(output.detach())
         if grad is not None:
-            more = torch.autograd.grad(output, parts, grad[start:stop].to(dtype))
+            more = torch.autograd.grad(output, parts, grad[rows].to(dtype))
             d_query.append(more[0])
-            d_key[:keys] += more[1]
-            d_value[:keys] += more[2]
+            d_key[keys] += more[1]
+            d_value[keys] += more[2]
     return (torch.cat(outputs), *((torch.cat(d_query), d_key, d_value) if grad is not None else ()))
+
+
+def _seen_by(rows: slice, queries: int, keys: int, causal: bool, mask: Tensor | None) -> slice:
+    """With causal the last of these rows sees the last of these keys, as the naive form takes for granted."""
+    if causal:
+        return slice(0, max(rows.stop + keys - queries, 0))
+    seen = [] if mask is None else mask[rows].any(dim=0).nonzero().flatten().tolist()
+    return slice(seen[0], seen[-1] + 1) if seen else slice(0, keys)

@@ -20,7 +20,10 @@ REFUSALS = (RuntimeError, NotImplementedError, ImportError, ValueError, TypeErro
 
 @dataclass(frozen=True)
 class Setting:
-    """How this run measures. seconds: for the rounds of one case. `ceilings`: of `machine.ceilings`."""
+    """How this run measures. seconds: for the rounds of one case. ceilings: of `machine.ceilings`.
+
+    tokens, widths, dtypes: of the section on attention; chosen: by whoever asked, so nothing is left out for its time.
+    """
 
     device: torch.device
     quick: bool
@@ -29,6 +32,7 @@ class Setting:
     tokens: tuple[int, ...] = ()
     widths: tuple[int, ...] = ()
     dtypes: tuple[torch.dtype, ...] = ()
+    chosen: bool = False
 
     @property
     def on_gpu(self) -> bool:

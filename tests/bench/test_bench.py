@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from attnlab.bench import claims, counting, padding, plot, report, timing
+from attnlab.bench import claims, counting, padding, plot, report, timing, windows
 from attnlab.bench.attention import Size, case, inputs, textbook
 from attnlab.bench.checking import WrongResult, attention_answer, by_rows
 from attnlab.bench.measuring import Setting, calling, measured
@@ -94,6 +94,16 @@ def test_the_naive_form_by_rows_is_the_naive_form(monkeypatch):
         torch.testing.assert_close(mine, theirs[0, 0])
 
 
+def test_by_rows_takes_only_the_keys_that_a_window_shows_and_comes_to_the_same(monkeypatch):
+    monkeypatch.setattr("attnlab.bench.checking.ROWS", 4)
+    query, key, value, grad = inputs((1, 1, 11, 3), torch.float64, CPU, True)
+    mask = windows.band(11, 2, 1, 2, CPU)
+    right = calling(lambda q, k, v: naive(q, k, v, mask)[0], (query, key, value), grad)()
+    got = by_rows(query[0, 0], key[0, 0], value[0, 0], grad[0, 0], False, torch.float64, mask)
+    for mine, theirs in zip(got, right, strict=True):
+        torch.testing.assert_close(mine, theirs[0, 0])
+
+
 def test_a_wrong_output_is_refused():
     query, key, value, grad = inputs((2, 3, 20, 8), torch.float32, CPU, True)
     answer = attention_answer(query, key, value, grad, causal=True)
@@ -165,6 +175,8 @@ def test_work_on_padding_does_not_count():
 
 def test_windows_by_hand():
     # left 1, right 1 of 4 tokens: 2 + 3 + 3 + 2 pairs
+    assert windows.band(4, 1, 1, 1, CPU).sum() == 10
+    assert windows.band(7, 1, 0, 3, CPU).nonzero().tolist() == [[i, j] for i in range(7) for j in (i - 3, i) if j >= 0]
     assert counting.window_flops(1, 1, 10, 8) == 4 * 10 * 8
 
 
