@@ -32,7 +32,7 @@ BACK_ENDS = {
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 WIDTHS = (64, 128, 256)
 TABLES = 6  # of scores that a form with tables holds at once, backward included
-LONGEST_TABLE = 8192  # tokens, on a CPU: a call with the table of 16,384 takes many seconds
+LONGEST_TABLES = {"naive": 8192, "math": 2048}  # tokens, on a CPU: beyond, a call takes many seconds
 # FlexAttention is compiled anew for every size, for 10 to 60 s: once a kind of problem is enough.
 FLEX_TOKENS = {"cuda": 16384, "cpu": 2048}
 
@@ -81,10 +81,12 @@ def sizes(setting: Setting) -> Iterator[Size]:
 
 
 def _for_cpu(size: Size) -> bool:
-    """Every width in float32 where it is cheap; beyond, or in half precision, one width; and not all of it backward."""
-    if size.width == 64 and size.tokens <= 8192:
-        return size.tokens <= 2048 or size.dtype == torch.float32
-    return size.dtype == torch.float32 and (size.tokens <= 2048 or (size.width == 64 and not size.backward))
+    """Everything where it is cheap; beyond, less and less of it: widths, precisions, and at last backward."""
+    if size.dtype != torch.float32:
+        return size.tokens <= 2048 and size.width == 64
+    if size.width == 64:
+        return size.tokens <= 8192 or not size.backward
+    return size.tokens <= 512 or (size.tokens <= 2048 and not size.backward)
 
 
 def inputs(
@@ -143,8 +145,8 @@ def _why_not(name: str, size: Size, setting: Setting) -> str | None:
         return "on a GPU only"
     if name not in ("math", "naive"):
         return None
-    if not setting.on_gpu and size.tokens > LONGEST_TABLE:
-        return f"left out beyond {LONGEST_TABLE} tokens, for its time"
+    if not setting.on_gpu and size.tokens > LONGEST_TABLES[name]:
+        return f"left out beyond {LONGEST_TABLES[name]} tokens, for its time"
     if not fits(TABLES * size.batch * size.heads * size.tokens**2 * max(size.dtype.itemsize, 4), setting.device):
         return "does not fit"
     return None

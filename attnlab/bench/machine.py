@@ -86,9 +86,9 @@ def ceilings(device: torch.device, dtypes: tuple[torch.dtype, ...], quick: bool)
     Random numbers, since zeros cost less power and run faster: 894 against 770-800 TFLOP/s on an H200.
     """
     clock = clock_of(device)
-    side = 8192 if device.type == "cuda" else 512 if quick else 2048
     found = {}
     for dtype in dtypes:
+        side = 8192 if device.type == "cuda" else 512 if quick or _slow(dtype, clock) else 2048
         a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
         warm(lambda a=a, b=b: a @ b, clock, WARM_S if device.type == "cuda" else 0)
         times = paired({"": lambda a=a, b=b: a @ b}, clock, 0.1 if quick else 1.0)[""]
@@ -98,6 +98,12 @@ def ceilings(device: torch.device, dtypes: tuple[torch.dtype, ...], quick: bool)
     target = torch.empty_like(source)
     times = paired({"": lambda: target.copy_(source)}, clock, 0.1 if quick else 1.0)[""]
     return found | {"copy_gb_per_s": 2 * size / median(times) / 1e9}
+
+
+def _slow(dtype: torch.dtype, clock: Any) -> bool:
+    """Many a CPU has no instructions for float16, and takes 30 times as long."""
+    a = torch.randn(512, 512).to(dtype)
+    return min(clock(lambda: a @ a) for _ in range(2)) > 0.05
 
 
 def warm(call: Any, clock: Any, seconds: float) -> None:

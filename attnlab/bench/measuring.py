@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -70,7 +71,8 @@ def calling(forward: Callable[..., Tensor], tensors: Sequence[Tensor], grad: Ten
 
 
 def measured(case: Case, setting: Setting) -> Iterator[Row]:
-    """A row for each way: its time, or why there is none."""
+    """A row for each way: its time, or why there is none. Says on stderr how far it is."""
+    print(f"  {case.section}: {', '.join(map(str, case.what.values()))}", file=sys.stderr, flush=True)
     errors: dict[str, float] = {}
     reasons: dict[str, Row] = {}
     for name, way in case.ways.items():

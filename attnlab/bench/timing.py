@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 FLUSH_BYTES = 1 << 28  # more than any GPU's second-level cache holds
+FEWEST = 3
 Clock = Callable[[Callable[[], Any]], float]
 
 
@@ -53,10 +54,14 @@ def paired(
     """Seconds of each call in each round, `seconds` in all if `least` rounds allow it.
 
     Everybody is called once before, to warm up. All start in round 0 and get the same share of the time: who is slow
-    drops out earlier, and is compared with the others over the rounds that both were in.
+    drops out earlier, and is compared with the others over the rounds that both were in. Who takes longer than all the
+    time there is for a single call, gets `FEWEST` rounds and no more.
     """
     share = seconds / max(len(calls), 1)
-    rounds = {name: min(max(int(share / max(clock(call), 1e-9)), least), most) for name, call in calls.items()}
+    rounds = {}
+    for name, call in calls.items():
+        once = max(clock(call), 1e-9)
+        rounds[name] = min(max(int(share / once), min(least, FEWEST) if once > seconds > 0 else least), most)
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     with _no_collection():

@@ -213,6 +213,11 @@ def test_who_is_slow_drops_out_earlier():
     assert len(times["slow"]) == 5 and len(times["fast"]) == 50
 
 
+def test_who_takes_longer_than_all_the_time_gets_three_rounds():
+    times = timing.paired({"slow": lambda: 9.0, "fast": lambda: 0.1}, lambda call: call(), seconds=2, least=5)
+    assert len(times["slow"]) == 3 and len(times["fast"]) == 10
+
+
 def test_the_spread_is_half_the_distance_of_the_quartiles():
     assert timing.spread([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(1 / 3)
 
