@@ -10,7 +10,8 @@ from attnlab.bench.claims import Claim, claims, named
 from attnlab.bench.measuring import Row
 from attnlab.bench.published import NOMINAL, flash_3
 
-LEGEND = """ms: median of the rounds. x: how many times as fast as the yardstick (=), median of the rounds' ratios.
+LEGEND = """ms: median of the rounds, on a CPU the time that one thread was at work.
+x: how many times as fast as the yardstick (=), median of the rounds' ratios.
 TFLOP/s: 4 B H N N d forward, half of it causal, 3.5 x with backward; softmax not counted, padding not either.
 of max: of a large product of random matrices in that dtype, measured in this run.
 GB/s: of the bytes that nobody can avoid."""
