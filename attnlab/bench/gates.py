@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnlab import fast
 from attnlab.bench.checking import answer
 from attnlab.bench.measuring import Case, Row, Setting, Way, calling, dtype_name, measured
 from attnlab.reference.channel_attention import channel_attention
@@ -33,6 +34,7 @@ def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor) -> Te
     return spatial_attention(features, kernel) * features
 
 
+FAST: dict[str, Callable[..., Tensor]] = {"squeeze_excitation": fast.squeeze_excitation, "cbam": fast.cbam}
 REFERENCE: dict[str, Callable[..., Tensor]] = {"squeeze_excitation": squeeze_excitation, "cbam": cbam}
 
 
@@ -51,7 +53,7 @@ def case(name: str, batch: int, channels: int, side: int, backward: bool, settin
     grad = torch.randn_like(tensors[0]) if backward else None
     reference = REFERENCE[name]
     ways: dict[str, Way | str] = {
-        "fast": _fast(name, tensors, grad),
+        "fast": calling(FAST[name], tensors, grad),
         "reference": calling(reference, tensors, grad),
         "compiled": calling(torch.compile(reference), tensors, grad) if setting.on_gpu else "on a GPU only",
     }
@@ -75,16 +77,6 @@ def _tensors(
     tensors = [torch.randn(shape, generator=made, device=device) for shape in shapes]
     tensors[1:] = [tensor / tensor[0].numel() ** 0.5 for tensor in tensors[1:]]
     return [tensor.to(dtype).requires_grad_(backward) for tensor in tensors]
-
-
-def _fast(name: str, tensors: list[Tensor], grad: Tensor | None) -> Way | str:
-    from importlib.util import find_spec
-
-    if find_spec("attnlab.fast.gates") is None:
-        return "not in this version"
-    from attnlab.fast import gates
-
-    return calling(getattr(gates, name), tensors, grad)
 
 
 def _answer(reference: Callable[..., Tensor], tensors: list[Tensor], grad: Tensor | None) -> Any:

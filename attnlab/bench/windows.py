@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from attnlab.bench.counting import attention_bytes, window_flops
 from attnlab.bench.machine import fits
 from attnlab.bench.measuring import Case, Row, Setting, Way, calling, dtype_name, measured
 from attnlab.bench.memory import peak
+from attnlab.fast import dilated_attention, neighbourhood_attention, sliding_attention
 
 
 def rows(setting: Setting) -> Iterator[Row]:
@@ -86,7 +86,7 @@ def dilated_case(channels: int, tokens: int, dilation: int, backward: bool, sett
         return calling(partial(unfolded_taps, dilation=dilation), own, came)()
 
     ways: dict[str, Way | str] = {
-        "fast": _ours("dilated_attention", "dilated_attention", tensors, grad, dilation=dilation),
+        "fast": calling(partial(dilated_attention, dilation=dilation), tensors, grad),
         "unfold": calling(partial(unfolded_taps, dilation=dilation), tensors, grad),
     }
     what = {"what": "dilated, by channel", "tokens": tokens, "channels": channels, "taps": taps, "dilation": dilation}
@@ -95,16 +95,6 @@ def dilated_case(channels: int, tokens: int, dilation: int, backward: bool, sett
         answer(part, right(torch.float64), right(dtype)), yardstick="unfold",
         moved=float((12 if backward else 4) * channels * tokens * dtype.itemsize),
     )  # fmt: skip
-
-
-def _ours(module: str, name: str, tensors: list[Tensor], grad: Tensor | None, **how: Any) -> Way | str:
-    """A function of `attnlab.fast`, or that this version has none."""
-    from importlib import import_module
-    from importlib.util import find_spec
-
-    if find_spec(f"attnlab.fast.{module}") is None:
-        return "not in this version"
-    return calling(partial(getattr(import_module(f"attnlab.fast.{module}"), name), **how), tensors, grad)
 
 
 # ---------------------------------------------------------------------- a row of tokens
@@ -143,7 +133,7 @@ def sliding_case(
     unfold = calling(partial(unfolded_window, **where), (query, key, value), grad)
     masked = calling(partial(F.scaled_dot_product_attention, attn_mask=seen), (query, key, value), grad)
     ways: dict[str, Way | str] = {
-        "fast": _ours("sliding_window", "sliding_attention", [query, key, value], grad, **where),
+        "fast": calling(partial(sliding_attention, **where), (query, key, value), grad),
         "unfold": unfold if fits(copies, device) else "does not fit",
         "sdpa, masked": masked,
     }
@@ -192,14 +182,9 @@ def neighbourhood_case(items: int, side: int, size: int, backward: bool, setting
     def on_map(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return lambda *rows: forward(*(t[0].unflatten(1, (side, side)) for t in rows)).flatten(1, 2)[None]
 
-    fast = _ours("neighbourhood", "neighbourhood_attention", [], None, window=(size, size))
-    if not isinstance(fast, str):
-        from attnlab.fast.neighbourhood import neighbourhood_attention
-
-        fast = calling(on_map(partial(neighbourhood_attention, window=(size, size))), (query, key, value), grad)
     masked = partial(F.scaled_dot_product_attention, attn_mask=seen)
     ways: dict[str, Way | str] = {
-        "fast": fast,
+        "fast": calling(on_map(partial(neighbourhood_attention, window=(size, size))), (query, key, value), grad),
         "unfold": calling(on_map(partial(unfolded_map, size=size)), (query, key, value), grad),
         "sdpa, masked": calling(masked, (query, key, value), grad),
     }
