@@ -10,6 +10,7 @@ Ends with 1 when a result was wrong; the figures of the others are saved all the
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tokens", type=_numbers, default=(), help="lengths of attention, such as 512,16384")
     parser.add_argument("--widths", type=_numbers, default=(), help="of a head in attention, such as 64,128")
     parser.add_argument("--dtypes", type=_dtypes, default=(), help="of attention, such as bfloat16,float16")
-    parser.add_argument("--seconds", type=float, help="for the rounds of one case; 1 unless given, 0.1 with --quick")
+    parser.add_argument("--seconds", type=float, help="for the rounds of one case; 1 unless given, 0.05 with --quick")
     parser.add_argument("--threads", type=int, default=1, help="on a CPU; more than one misleads where others work too")
     parser.add_argument("--json", type=Path, help="build/bench-DEVICE-DATE.json unless given")
     parser.add_argument("--plot", type=Path, help="also draw the roofline and the ratios there (.png, .svg)")
@@ -80,7 +81,7 @@ def setting_of(asked: argparse.Namespace) -> Setting:
     # Other sections have dtypes of their own, whose ceiling is wanted as well.
     own = (torch.bfloat16, torch.float16) if device.type == "cuda" else (torch.float32,)
     measured = ceilings(device, tuple(dict.fromkeys((*dtypes, *own))), asked.quick)
-    seconds = asked.seconds or (0.1 if asked.quick else 1.0)
+    seconds = asked.seconds or (0.05 if asked.quick else 1.0)
     sizes = asked.tokens or lengths, asked.widths or widths, dtypes
     chosen = bool(asked.tokens or asked.widths or asked.dtypes)
     return Setting(device, asked.quick, seconds, measured, *sizes, chosen)
@@ -93,6 +94,7 @@ def main(words: list[str] | None = None) -> int:
     if not setting.on_gpu:
         print("No GPU here or none asked for: this is about the CPU.", file=sys.stderr)
     rows: list[Row] = []
+    gc.freeze()  # what is loaded by now stays; looking through it before every case would take longer than the case
     for name in asked.only:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += SECTIONS[name](setting)

@@ -53,12 +53,12 @@ def _least(text: str, rows: Iterable[Row], limit: float) -> Claim | None:
 
 
 def _dilated(rows: list[Row]) -> Claim | None:
-    """Time or memory, whichever is better, of every dilated window of three at this length."""
+    """PDAN's layer, whose code unfolds, with three taps at this length: time or memory, whichever is better."""
     about = [
         row
         for row in rows
         if row["section"] == "windows" and row["way"] == "fast" and "ratio" in row
-        and row["case"]["tokens"] >= LONG and row["case"].get("dilation", 1) > 1 and _taps(row["case"]) == 3
+        and row["case"].get("taps") == 3 and row["case"]["dilation"] > 1 and row["case"]["tokens"] >= LONG
     ]  # fmt: skip
     if not about:
         return None
@@ -66,10 +66,6 @@ def _dilated(rows: list[Row]) -> Claim | None:
     worst = min(about, key=lambda row: best[id(row)])
     text = f"dilated windows of 3 at {LONG} tokens at least {DILATED:g} x the unfold, in time or memory"
     return Claim(text, best[id(worst)] >= DILATED, best[id(worst)], named(worst["case"]))
-
-
-def _taps(case: dict[str, Any]) -> int:
-    return case["taps"] if "taps" in case else case["left"] + case["right"] + 1
 
 
 def _linear(rows: list[Row], backward: bool) -> Claim | None:

@@ -51,7 +51,10 @@ def report(machine: dict[str, Any], ceilings: dict[str, float], rows: list[Row],
 
 def save(found: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_short(found), indent=1) + "\n", encoding="utf-8")
+    found = _short(found)
+    head = json.dumps({name: value for name, value in found.items() if name != "rows"}, indent=1).removesuffix("\n}")
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in found["rows"])  # one a line, to be looked through
+    path.write_text(f'{head},\n "rows": [\n{rows}\n ]\n}}\n', encoding="utf-8")
 
 
 def _short(value: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
@@ -55,19 +55,26 @@ def _cuda_clock(device: torch.device) -> Clock:
 
 
 def paired(
-    calls: dict[str, Callable[[], Any]], clock: Clock, seconds: float, least: int = 5, most: int = 200
+    calls: dict[str, Callable[[], Any]],
+    clock: Clock,
+    seconds: float,
+    least: int = 5,
+    most: int = 200,
+    often: Collection[str] = (),
 ) -> dict[str, list[float]]:
     """Seconds of each call in each round, `seconds` in all if `least` rounds allow it.
 
     Everybody is called once before, to warm up. All start in round 0 and get the same share of the time: who is slow
     drops out earlier, and is compared with the others over the rounds that both were in. Who takes longer than all the
-    time there is for a single call, gets `FEWEST` rounds and no more.
+    time there is for a single call, gets `FEWEST` rounds and no more. `often`: whose ratio matters most, and who
+    therefore get at least twice as many rounds.
     """
     share = seconds / max(len(calls), 1)
     rounds = {}
     for name, call in calls.items():
         once = max(clock(call), 1e-9)
-        rounds[name] = min(max(int(share / once), min(least, FEWEST) if once > seconds > 0 else least), most)
+        few = min(least, FEWEST) if once > seconds > 0 else least
+        rounds[name] = min(max(int(share / once), 2 * few if name in often else few), most)
     times: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     with _no_collection():

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_a_quick_run_saves_what_was_measured_on_what_and_when(run):
 def test_a_quick_run_has_figures_of_every_section_and_none_is_wrong(run):
     _, found, _ = run
     figures = [row for row in found["rows"] if "ms" in row or "mb" in row]
-    assert {row["section"] for row in figures} >= {"attention", "others", "padding", "memory"}
+    assert {row["section"] for row in figures} >= {"attention", "others", "padding", "windows", "gates", "memory"}
     assert all("ms" in row or "mb" in row or row["why"] for row in found["rows"])
     assert [row for row in found["rows"] if "wrong" in row] == []
     assert {row["way"] for row in figures if row["section"] == "attention"} == {
@@ -208,6 +209,18 @@ def test_all_are_timed_in_turns_and_nobody_always_second():
     assert times == {"a": [1.0] * 4, "b": [1.0] * 4}
 
 
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_on_a_cpu_the_time_of_others_does_not_count(one_thread):
+    assert timing.clock_of(CPU)(lambda: time.sleep(0.2)) < 0.1
+
+
 def test_who_is_slow_drops_out_earlier():
     times = timing.paired({"slow": lambda: 1.0, "fast": lambda: 0.1}, lambda call: call(), seconds=10, least=2)
     assert len(times["slow"]) == 5 and len(times["fast"]) == 50
@@ -216,6 +229,11 @@ def test_who_is_slow_drops_out_earlier():
 def test_who_takes_longer_than_all_the_time_gets_three_rounds():
     times = timing.paired({"slow": lambda: 9.0, "fast": lambda: 0.1}, lambda call: call(), seconds=2, least=5)
     assert len(times["slow"]) == 3 and len(times["fast"]) == 10
+
+
+def test_whose_ratio_matters_most_gets_twice_the_rounds():
+    times = timing.paired({"a": int, "b": int}, lambda call: 1.0, seconds=0, least=4, often=["b"])
+    assert len(times["a"]) == 4 and len(times["b"]) == 8
 
 
 def test_the_spread_is_half_the_distance_of_the_quartiles():
