@@ -19,8 +19,6 @@ torch's function keeps the log-sum-exp to itself. This calls the operator behind
 underscore: `serves` looks whether it is there, and without it our tiled form takes over.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
