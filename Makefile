@@ -12,11 +12,11 @@ ROOT_OK := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint lessons gallery scoreboard grade bench bench-grader constraints
+.PHONY: help lab test lint lessons gallery scoreboard grade bench bench-fast bench-grader constraints
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 lab: .venv/.lab ## open lesson 00 in JupyterLab (ARGS=--no-browser on a server)
 	@echo "== JupyterLab on lesson 00; stop it with Ctrl-C"
@@ -56,6 +56,9 @@ bench-grader: .venv/.dev ## measure the grader beside nbgrader on the same submi
 bench: .venv/.dev ## measure the views beside BertViz: payload, time to the first picture (many minutes)
 	@tools/chromium.sh
 	@$(SERIAL) $(BIN)/python tools/bench_views.py $(ARGS)
+
+bench-fast: .venv/.dev ## measure fast attention beside torch's own and other libraries' (some minutes)
+	@$(BIN)/python -m attnlab.bench $(ARGS)
 
 scoreboard: .venv/.dev ## how well each exercise tells right from wrong; also writes it into README.md
 	@echo "== scoreboard of all exercises"

@@ -11,6 +11,7 @@ around every layer, and lengths are counted from the whole mask, whose tokens ha
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -121,21 +122,14 @@ def _check(query: Tensor, key: Tensor, value: Tensor, queries: Layout, keys: Lay
 
 def _one_by_one(query, key, value, queries, keys, causal, scale):
     """On a CPU a sequence is enough to do at once. Runs of equal lengths go as one batch."""
+    runs = [(len(list(run)), *lengths) for lengths, run in groupby(zip(queries.lengths, keys.lengths, strict=True))]
+    # split, not slices: backward each slice would make a gradient as long as all sequences, and add it to the others'
+    of_queries = query.split([count * length for count, length, _ in runs])
+    of_keys, of_values = (tensor.split([count * length for count, _, length in runs]) for tensor in (key, value))
     outputs = []
-    q_start = k_start = item = 0
-    while item < len(queries.lengths):
-        length, k_length, run = queries.lengths[item], keys.lengths[item], 1
-        while item + run < len(queries.lengths) and (queries.lengths[item + run], keys.lengths[item + run]) == (
-            length,
-            k_length,
-        ):
-            run += 1
-        parts = (
-            tensor[start : start + run * size].unflatten(0, (run, size)).transpose(1, 2)
-            for tensor, start, size in ((query, q_start, length), (key, k_start, k_length), (value, k_start, k_length))
-        )
-        outputs.append(attention(*parts, causal=causal, scale=scale).transpose(1, 2).flatten(0, 1))
-        item, q_start, k_start = item + run, q_start + run * length, k_start + run * k_length
+    for (count, *_), *parts in zip(runs, of_queries, of_keys, of_values, strict=True):
+        batch = (part.unflatten(0, (count, len(part) // count)).transpose(1, 2) for part in parts)
+        outputs.append(attention(*batch, causal=causal, scale=scale).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs) if outputs else query.new_zeros(0, query.shape[1], value.shape[-1])
 
 

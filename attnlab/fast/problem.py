@@ -36,8 +36,8 @@ class Problem:
         return (*self.query.shape[:3], self.key.shape[2])
 
     def unfolded(self, tensor: Tensor) -> Tensor:
-        """An output with the caller's batch axes."""
-        return tensor.reshape(*self.batch_shape, *tensor.shape[2:])
+        """An output with the caller's batch axes. Two are what it has: even a view would cost microseconds, twice."""
+        return tensor if len(self.batch_shape) == 2 else tensor.reshape(*self.batch_shape, *tensor.shape[2:])
 
 
 def problem(
@@ -64,7 +64,7 @@ def problem(
         _four_axes(value),
         _table("mask", mask, pairs),
         _table("bias", bias, pairs),
-        causal,
+        causal and query.shape[-2] != 1,  # a single query is the last one, and sees every key
         query.shape[-1] ** -0.5 if scale is None else scale,
         batch_shape,
     )
@@ -88,19 +88,23 @@ def _check_kinds(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
 
 
 def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
-    shapes = f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+    def shapes() -> str:
+        return f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
+
     if min(query.ndim, key.ndim, value.ndim) < 2:
-        raise ValueError(f"Expected at least two axes, (..., tokens, width); {shapes}.")
+        raise ValueError(f"Expected at least two axes, (..., tokens, width); {shapes()}.")
     if query.shape[-1] != key.shape[-1]:
-        raise ValueError(f"Expected query and key of one width, the last axis; {shapes}.")
+        raise ValueError(f"Expected query and key of one width, the last axis; {shapes()}.")
     if key.shape[:-1] != value.shape[:-1]:
-        raise ValueError(f"Expected a value for each key: the same axes but for the last; {shapes}.")
+        raise ValueError(f"Expected a value for each key: the same axes but for the last; {shapes()}.")
     q, k = query.shape[:-2], key.shape[:-2]
+    if q == k:
+        return
     shared = len(q) == len(k) > 0 and q[:-1] == k[:-1] and k[-1] > 0 and q[-1] % k[-1] == 0
-    if q != k and not shared:
+    if not shared:
         raise ValueError(
             "Expected the same batch axes, or keys with fewer heads (the last before the tokens) dividing the query's; "
-            f"{shapes}. Use .expand() for keys that all of a batch share."
+            f"{shapes()}. Use .expand() for keys that all of a batch share."
         )
 
 

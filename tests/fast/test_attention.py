@@ -145,6 +145,15 @@ def test_large_scores_do_not_overflow(using):
     assert attention(query, key, value, using=using).isfinite().all()
 
 
+@pytest.mark.parametrize("using", [None, *WAYS])
+@pytest.mark.parametrize("scale", [-0.3, 0.0])
+def test_a_scale_of_zero_or_below_is_right_under_a_causal_mask(using, scale):
+    """torch's fused kernel gives NaN there."""
+    query, key, value = (t.detach() for t in draw(9, 9, batch=(2, 3)))
+    got = attention(query, key, value, causal=True, scale=scale, using=using)
+    torch.testing.assert_close(got, attention(query, key, value, causal=True, scale=scale, using="naive"))
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_memory_grows_with_the_tokens_not_with_their_square(causal):
     def peak(tokens):
@@ -161,7 +170,8 @@ def test_memory_grows_with_the_tokens_not_with_their_square(causal):
     ("arguments", "way", "why"),
     [
         ({}, "sdpa", "torch's function expresses it"),
-        ({"causal": True}, "tiled", "aligns causal attention at the first key"),
+        ({"causal": True}, "sdpa", "once for the past"),
+        ({"causal": True, "mask": torch.ones(4).bool()}, "tiled", "aligns causal attention at the first key"),
         ({"return_lse": True}, "tiled", "log-sum-exp"),
         ({"bias": torch.zeros(3, 4, requires_grad=True)}, "tiled", "bias no gradient"),
         ({"bias": torch.zeros(3, 4)}, "sdpa", "expresses it"),

@@ -1,0 +1,82 @@
+"""Causal attention of new queries over a longer past, on a CPU, in two calls of torch's fused kernel.
+
+The last query sees the last key. So every query sees the past whole, and over its own keys the mask is a square, which
+is the one causal mask that the kernel has (and of which it skips the half that is not seen):
+
+               past         own
+    query 0    x x x x      x
+          1    x x x x      x x
+          2    x x x x      x x x
+
+Each call gives an output and the log-sum-exp of each row of scores, and results over different keys merge exactly:
+
+    lse = ln(exp(lse_1) + exp(lse_2))        output = exp(lse_1 - lse) output_1 + exp(lse_2 - lse) output_2
+
+Backward each part is given the merged output and lse: exp(score - lse) is the weight in the whole row then, and
+rowsum(dO * O) the whole row's, too. So no table of queries * keys, which torch's function wants for such a mask.
+
+torch's function keeps the log-sum-exp to itself. This calls the operator behind it, whose name begins with an
+underscore: `serves` looks whether it is there, and without it our tiled form takes over.
+"""
+
+import torch
+from torch import Tensor
+
+from attnlab.fast.problem import Problem
+
+FORWARD = "_scaled_dot_product_flash_attention_for_cpu"
+BACKWARD = FORWARD + "_backward"
+
+
+def serves(given: Problem) -> bool:
+    """Whether it is such a problem, and torch has the operators."""
+    return (
+        given.causal
+        and given.query.shape[2] < given.key.shape[2]
+        and given.mask is None
+        and given.bias is None
+        and given.query.device.type == "cpu"
+        and 0 not in given.query.shape
+        and hasattr(torch.ops.aten, FORWARD)
+        and hasattr(torch.ops.aten, BACKWARD)
+    )
+
+
+def in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """query (batch, heads, queries, width), key and value with as many or fewer heads, more tokens, the same width."""
+    rows = (tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in (query, key, value))
+    return _TwoParts.apply(*rows, scale)
+
+
+class _TwoParts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, query, key, value, scale):
+        attend = getattr(torch.ops.aten, FORWARD)
+        (first, lse_1), (second, lse_2) = (
+            attend(query, key[:, :, part], value[:, :, part], is_causal=causal, scale=scale)
+            for part, causal in _parts(query, key)
+        )
+        lse = torch.logaddexp(lse_1, lse_2)
+        of_first, of_second = ((part - lse).exp()[..., None] for part in (lse_1, lse_2))
+        output = (first * of_first).addcmul_(second, of_second).to(query.dtype)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.scale = scale
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        query, key, value, output, lse = ctx.saved_tensors
+        differentiate, grad = getattr(torch.ops.aten, BACKWARD), grad.contiguous()
+        (d_query, *first), (more, *second) = (
+            differentiate(grad, query, key[:, :, part], value[:, :, part], output, lse, 0.0, causal, scale=ctx.scale)
+            for part, causal in _parts(query, key)
+        )
+        d_key, d_value = (torch.cat(both, dim=2) for both in zip(first, second, strict=True))
+        return d_query + more, d_key, d_value, None
+
+
+def _parts(query: Tensor, key: Tensor) -> tuple[tuple[slice, bool], tuple[slice, bool]]:
+    """(keys, causal or not): the past, and the square."""
+    past = key.shape[2] - query.shape[2]
+    return (slice(past), False), (slice(past, None), True)
