@@ -139,7 +139,7 @@ def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
 
 
 def _tiled(given: Problem) -> tuple[Tensor, Tensor]:
-    rule = Rule(given.mask, right=0 if given.causal else None, bias=None if given.bias is None else Table())
+    rule = Rule(given.mask, given.causal, None if given.bias is None else Table())
     return tiled(given.query, given.key, given.value, rule, given.scale, given.bias)
 
 

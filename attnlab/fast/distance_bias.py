@@ -97,7 +97,7 @@ def _attention(given: Problem, bias: Alibi | Relative, parameters: Tensor) -> Te
         if flex.serves(given):
             score = bias.score(parameters, given.key.shape[2] - given.query.shape[2])
             return given.unfolded(flex.attend(given, None, 0 if given.causal else None, score))
-    rule = Rule(right=0 if given.causal else None, bias=bias)
+    rule = Rule(causal=given.causal, bias=bias)
     output, _ = tiled(given.query, given.key, given.value, rule, given.scale, parameters)
     return given.unfolded(output)
 

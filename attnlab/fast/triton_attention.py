@@ -15,8 +15,6 @@ from attnlab.fast.ladder.triton_tiles import LOG2_E
 from attnlab.fast.problem import Problem
 
 INTERPRETED = triton.knobs.runtime.interpret
-WIDEST = 256  # of a head: wider tiles do not fit into the registers
-DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 @dataclass(frozen=True)

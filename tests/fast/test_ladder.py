@@ -54,7 +54,7 @@ def test_every_rung_does_what_the_one_below_does(queries, keys, causal):
         [
             part[0, 0]
             for part in in_torch(
-                lambda *qkv: tiled_torch(*(t[None, None] for t in qkv), Rule(right=0 if causal else None), 8**-0.5),
+                lambda *qkv: tiled_torch(*(t[None, None] for t in qkv), Rule(causal=causal), 8**-0.5),
                 q, k, v,
             )
         ],
@@ -77,7 +77,7 @@ def test_numbers_worked_out_elsewhere():
         assert np.allclose(output[-1], [-0.054491, 0.274358, 0.474171, 0.450975], atol=1e-6)
         assert output.sum() == pytest.approx(2.497902, abs=1e-6)
     leaves = [torch.from_numpy(t)[None, None].requires_grad_() for t in (q, k, v)]
-    output, _ = tiled_torch(*leaves, Rule(right=0), 0.5)
+    output, _ = tiled_torch(*leaves, Rule(causal=True), 0.5)
     gradients = torch.autograd.grad(output, leaves, torch.from_numpy(g)[None, None])
     assert [t.abs().sum().item() for t in gradients] == pytest.approx([5.357339, 4.912331, 9.538863], abs=1e-6)
 

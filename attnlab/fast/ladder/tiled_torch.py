@@ -4,7 +4,7 @@ This is the walk of rung 2 on tensors, and the specification of the Triton kerne
 runs wherever torch does, and it is what a CPU uses for problems that torch's own kernel does not express.
 
 What a query may see, and what is added to its scores, comes as a `Rule`. A rule is asked tile by tile, so that nobody
-needs a table of queries * keys: a window or a bias by distance is computed where it is used.
+needs a table of queries * keys: a bias by distance is computed where it is used.
 """
 
 from __future__ import annotations
@@ -48,32 +48,22 @@ class Places:
 
 @dataclass(frozen=True)
 class Rule:
-    """What may be seen: `mask` (batch, heads, queries, keys, or 1), and keys at a distance from -left to right."""
+    """What may be seen: where `mask` (batch, heads, queries, keys, or 1) is True; causal: no key behind the query."""
 
     mask: Tensor | None = None
-    left: int | None = None
-    right: int | None = None
+    causal: bool = False
     bias: Bias | None = None
 
     def columns(self, rows: slice, keys: int, shift: int) -> slice:
         """The keys that a tile of queries has to visit."""
-        first = 0 if self.left is None else max(rows.start + shift - self.left, 0)
-        last = keys if self.right is None else min(rows.stop + shift + self.right, keys)
-        return slice(min(first, keys), max(last, min(first, keys)))
+        return slice(0, max(min(rows.stop + shift, keys), 0) if self.causal else keys)
 
     def seen(self, places: Places, device: torch.device) -> Tensor | None:
         """Which scores count, or None for all."""
         seen = None if self.mask is None else _part(self.mask, places)
-        low, high = places.columns.start - places.rows.stop, places.columns.stop - places.rows.start
-        whole = (self.left is None or low + 1 - places.shift >= -self.left) and (
-            self.right is None or high - 1 - places.shift <= self.right
-        )
-        if not whole:
-            distance = places.distance(device)
-            if self.left is not None:
-                seen = _both(seen, distance >= -self.left)
-            if self.right is not None:
-                seen = _both(seen, distance <= self.right)
+        if self.causal and places.columns.stop - 1 > places.rows.start + places.shift:  # the diagonal crosses the tile
+            before = places.distance(device) <= 0
+            return before if seen is None else seen & before
         return seen
 
 
@@ -188,10 +178,6 @@ def _part(table: Tensor, places: Places) -> Tensor:
     """A tile of a table, whose last two axes may have size 1."""
     rows = places.rows if table.shape[-2] > 1 else slice(None)
     return table[..., rows, places.columns if table.shape[-1] > 1 else slice(None)]
-
-
-def _both(first: Tensor | None, second: Tensor) -> Tensor:
-    return second if first is None else first & second
 
 
 def _no_infinity(highest: Tensor) -> Tensor:
