@@ -122,18 +122,15 @@ def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
         table, causal = seen if table is None else table & seen, False
     if given.bias is not None:
         table = given.bias if table is None else given.bias.masked_fill(~table, -torch.inf)
-    scale = given.scale
-    if scale <= 0:  # torch's kernel scales what it has masked causally, and -inf * -1 is inf
-        query, scale = query * scale, 1.0
     features = value.shape[-1]
     if features != query.shape[-1]:  # the fused kernels want one width; zeros change no score and no output
         widest = max(features, query.shape[-1])
         query, key, value = (F.pad(t, (0, widest - t.shape[-1])) for t in (query, key, value))
     if split:
-        output = two_parts.in_two_parts(query, key, value, scale)
+        output = two_parts.in_two_parts(query, key, value, given.scale)
     else:
         output = F.scaled_dot_product_attention(
-            query, key, value, table, is_causal=causal, scale=scale, enable_gqa=given.group > 1
+            query, key, value, table, is_causal=causal, scale=given.scale, enable_gqa=given.group > 1
         )
     return output if output.shape[-1] == features else output[..., :features], None
 

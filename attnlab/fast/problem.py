@@ -13,7 +13,8 @@ class Problem:
     """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (.., .., keys, features).
 
     `kv_heads` divides `heads`. mask (bool) and bias have four axes too, each of its size or 1. `batch_shape` is what
-    the caller's batch axes were: outputs are folded back to it.
+    the caller's batch axes were: outputs are folded back to it. `scale` is positive: any other
+    has gone into the query.
     """
 
     query: Tensor
@@ -56,6 +57,9 @@ def problem(
     """
     _check_kinds(query, key, value, mask, bias)
     _check_shapes(query, key, value)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    if scale <= 0:  # fused kernels scale what they have masked: -inf * -1 is inf, -inf * 0 no number
+        query, scale = query * scale, 1.0
     batch_shape = tuple(query.shape[:-2])
     pairs = (*batch_shape, query.shape[-2], key.shape[-2])
     return Problem(
@@ -65,7 +69,7 @@ def problem(
         _table("mask", mask, pairs),
         _table("bias", bias, pairs),
         causal and query.shape[-2] != 1,  # a single query is the last one, and sees every key
-        query.shape[-1] ** -0.5 if scale is None else scale,
+        scale,
         batch_shape,
     )
 

@@ -45,7 +45,7 @@ class _Flash(torch.autograd.Function):
         launch.run(
             triton_forward.forward_kernel, launch.longest_query, launch.items * query.shape[1],
             *launch.tensors(query, key, value, output), *launch.numbers(lse), *launch.tables(), *launch.starts,
-            *launch.sizes, **launch.constants,
+            *launch.sizes, **launch.constants, described=(key, value),
         )  # fmt: skip
         ctx.save_for_backward(query, key, value, bias, output, lse)
         ctx.launch = launch
@@ -69,11 +69,12 @@ class _Flash(torch.autograd.Function):
         launch.run(
             triton_backward.key_value_kernel, launch.longest_key, launch.items * key.shape[1],
             *common, *launch.tensors(grads[1], grads[2]), *launch.tables(), *launch.starts, *launch.sizes,
-            **launch.constants, over_keys=True,
+            **launch.constants, over_keys=True, described=(query, grad),
         )  # fmt: skip
         launch.run(
             triton_backward.query_kernel, launch.longest_query, launch.items * query.shape[1],
             *common, *launch.tensors(grads[0]), *launch.tables(), *launch.starts, *launch.sizes, **launch.constants,
+            described=(key, value),
         )  # fmt: skip
         return *grads, _bias_grad(launch, common, bias) if ctx.needs_input_grad[3] else None, None, None
 
@@ -147,22 +148,32 @@ class _Launch:
                 arguments += [table.view(torch.uint8) if table.dtype == torch.bool else table, table.stride()]
         return arguments
 
-    def run(self, kernel, length: int, others: int, *arguments, over_keys: bool = False, **constants) -> None:
-        """One program for each tile of `length` rows, for each of `others` (batch * heads)."""
+    def run(
+        self, kernel, length: int, others: int, *arguments, over_keys: bool = False,
+        described: tuple[Tensor, ...] = (), **constants,
+    ) -> None:  # fmt: skip
+        """One program for each tile of `length` rows, for each of `others` (batch * heads).
+
+        described: the tensors that the kernel walks over, to which it takes descriptors if they allow it.
+        """
         if length == 0 or others == 0:
             return
         block = "BLOCK_K" if over_keys else "BLOCK_Q"
-        names = kernel.arg_names
+        can = bool(described) and all(_describable(tensor) for tensor in described)
 
         def grid(chosen):
             return (triton.cdiv(length, chosen[block]) * others,)
 
         if INTERPRETED or not arguments[0].is_cuda:
-            tile = dict(zip(("BLOCK_Q", "BLOCK_K"), self.tile, strict=True))
-            kernel[grid](*arguments, **constants, **{name: tile[name] for name in tile if name in names})
+            fixed = {"BLOCK_Q": self.tile[0], "BLOCK_K": self.tile[1], "DESCRIBED": can}
+            kernel[grid](*arguments, **constants, **{name: fixed[name] for name in fixed if name in kernel.arg_names})
         else:
+            longest = max(self.longest_query, self.longest_key)
             with torch.cuda.device_of(arguments[0]):  # a kernel starts on the current device, not on its tensors'
-                _tuned(kernel)[grid](*arguments, **constants)
+                triton.set_allocator(_scratch)  # here: the backward runs in a thread of its own, which has none yet
+                _tuned(kernel, can and _copies_tiles(arguments[0].device), longest > SHORT)[grid](
+                    *arguments, **constants
+                )
 
 
 def _fixed_tile(block_width: int) -> tuple[int, int]:
@@ -172,31 +183,64 @@ def _fixed_tile(block_width: int) -> tuple[int, int]:
     return (64, 64) if block_width <= 128 else (32, 32)
 
 
-# (queries, keys, warps, stages) to choose from, for each kernel. Compiled for compute capability 9.0 at width 128 the
-# first ones keep everything in registers; other widths have their own best, which is why it is tried.
+# (queries, keys, warps, stages, descriptors) to choose from, for each kernel. Compiled for compute capability 9.0 at
+# width 128 the first ones keep everything in registers; other widths have their own best, which is why it is tried.
+# With descriptors there are fewer instructions in the loop, but each program has to make them first.
 CHOICES = {
-    "forward_kernel": [(128, 128, 8, 2), (128, 64, 8, 3), (64, 64, 4, 3), (64, 32, 4, 3), (32, 32, 4, 2)],
-    "key_value_kernel": [(32, 128, 8, 2), (64, 64, 8, 2), (128, 64, 8, 2), (32, 64, 4, 3), (32, 32, 4, 1)],
-    "query_kernel": [(128, 64, 8, 2), (128, 128, 8, 1), (64, 128, 8, 2), (64, 64, 4, 2), (32, 32, 4, 1)],
-}
+    "forward_kernel": [
+        (128, 128, 8, 2, True), (128, 64, 8, 3, True), (128, 64, 4, 3, True), (64, 64, 4, 3, True),
+        (128, 128, 8, 2, False), (128, 64, 8, 3, False), (64, 64, 4, 3, False), (64, 32, 4, 3, False),
+        (32, 32, 4, 2, False),
+    ],
+    "key_value_kernel": [
+        (64, 128, 8, 2, True), (64, 64, 8, 2, True), (64, 64, 4, 2, True),
+        (32, 128, 8, 2, False), (64, 64, 8, 2, False), (128, 64, 8, 2, False), (32, 64, 4, 3, False),
+        (32, 32, 4, 1, False),
+    ],
+    "query_kernel": [
+        (128, 64, 8, 2, True), (128, 128, 8, 1, True), (64, 64, 4, 2, True),
+        (128, 64, 8, 2, False), (128, 128, 8, 1, False), (64, 128, 8, 2, False), (64, 64, 4, 2, False),
+        (32, 32, 4, 1, False),
+    ],
+}  # fmt: skip
+SHORT = 1024  # tokens: up to here the best choice is another one than beyond, so it is looked for apart
 
 
 @cache
-def _tuned(kernel):
+def _tuned(kernel, described: bool, long: bool):
     """The kernel with a choice of tiles, tried at the first call for each width, dtype and kind of problem.
 
-    Made at the first launch, not at import: choosing needs a device.
+    Made at the first launch, not at import: choosing needs a device. `long` only keeps the two kinds of choices apart.
     """
     name = kernel.fn.__name__
     if name in CHOICES:
         configs = [
-            triton.Config({"BLOCK_Q": q, "BLOCK_K": k}, num_warps=warps, num_stages=stages)
-            for q, k, warps, stages in CHOICES[name]
+            triton.Config({"BLOCK_Q": q, "BLOCK_K": k, "DESCRIBED": with_them}, num_warps=warps, num_stages=stages)
+            for q, k, warps, stages, with_them in CHOICES[name]
+            if described or not with_them
         ]
     else:  # nothing but reading and adding
         configs = [triton.Config({"BLOCK_Q": 64}, num_warps=4)]
     kinds = ("WIDTH", "FEATURES", "CAUSAL", "HAS_MASK", "HAS_BIAS", "PRECISION", "PACKED")
     return triton.autotune(configs, [kind for kind in kinds if kind in kernel.arg_names])(kernel)
+
+
+def _describable(tensor: Tensor) -> bool:
+    """Whether tensor descriptors can stand for its heads: rows at multiples of 16 bytes, and none inside another."""
+    steps = [tensor.stride(axis) * tensor.itemsize for axis in range(3) if tensor.shape[axis] > 1]
+    aligned = tensor.data_ptr() % 16 == 0 and all(step % 16 == 0 for step in steps)
+    return aligned and tensor.stride(2) >= tensor.shape[-1]
+
+
+@cache
+def _copies_tiles(device: torch.device) -> bool:
+    """Whether the device has the unit that descriptors are for; elsewhere Triton makes addresses of them again."""
+    return torch.version.cuda is not None and torch.cuda.get_device_capability(device)[0] >= 9
+
+
+def _scratch(size: int, alignment: int, stream: int | None) -> Tensor:
+    """Memory in which the programs of a kernel keep their descriptors; torch's is aligned well enough."""
+    return torch.empty(size, dtype=torch.uint8, device="cuda")
 
 
 def _rows_together(tensor: Tensor) -> Tensor:

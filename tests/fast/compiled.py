@@ -37,12 +37,12 @@ KERNELS = [
 ]
 
 
-def constants(kernel, width: int, dtype: str, kind: str, tile: tuple[int, int]) -> dict:
+def constants(kernel, width: int, dtype: str, kind: str, tile: tuple[int, int], described: bool) -> dict:
     block = triton.next_power_of_2(width)
     wanted = {
         "WIDTH": width, "FEATURES": width, "BLOCK_WIDTH": block, "BLOCK_FEATURES": block, "BLOCK_Q": tile[0],
         "BLOCK_K": tile[1], "CAUSAL": False, "HAS_MASK": False, "HAS_BIAS": False, "PACKED": False,
-        "HAS_GRAD_LSE": False, "PRECISION": "ieee" if dtype == "fp32" else "tf32", "ACC": tl.float32,
+        "DESCRIBED": described, "HAS_GRAD_LSE": False, "PRECISION": "ieee" if dtype == "fp32" else "tf32", "ACC": tl.float32,
     } | KINDS[kind]  # fmt: skip
     return {name: value for name, value in wanted.items() if name in kernel.arg_names}
 
@@ -65,9 +65,13 @@ def type_of(name: str, dtype: str, chosen: dict):
     return "*" + kinds.get(name, dtype)
 
 
-def compile_for_hopper(kernel, width: int, dtype: str, kind: str, choice: tuple[int, int, int, int]) -> dict:
-    """Registers of a thread, bytes spilled, shared memory of a program, and matrix products of the tensor cores."""
-    chosen = constants(kernel, width, dtype, kind, choice[:2])
+def compile_for_hopper(kernel, width: int, dtype: str, kind: str, choice: tuple) -> dict:
+    """Registers of a thread, bytes spilled, shared memory of a program, and matrix products of the tensor cores.
+
+    loop: instructions of the innermost loop with such products, for one tile. copies: by the unit for whole tiles.
+    """
+    queries, keys, warps, stages, described = choice
+    chosen = constants(kernel, width, dtype, kind, (queries, keys), described)
     types = {name: type_of(name, dtype, chosen) for name in kernel.arg_names}
     even = [["tt.divisibility", 16]]  # pointers and strides are multiples of 16, as they mostly are
     attributes = {}
@@ -78,35 +82,57 @@ def compile_for_hopper(kernel, width: int, dtype: str, kind: str, choice: tuple[
             attributes[(i,)] = even
     places = {(kernel.arg_names.index(name),): value for name, value in chosen.items()}
     source = ASTSource(fn=kernel, signature=types, constexprs=places, attrs=attributes)
-    made = triton.compile(source, target=HOPPER, options={"num_warps": choice[2], "num_stages": choice[3]})
-    return {"shared": made.metadata.shared, "products": made.asm["ptx"].count("wgmma.mma_async")} | assembled(made)
+    made = triton.compile(source, target=HOPPER, options={"num_warps": warps, "num_stages": stages})
+    counts = {
+        "products": made.asm["ptx"].count("wgmma.mma_async"),
+        "copies": made.asm["ptx"].count("cp.async.bulk.tensor"),
+    }
+    return {"shared": made.metadata.shared, **counts, **assembled(made)}
 
 
 def assembled(made) -> dict:
-    assembler = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
+    programs = Path(triton.__file__).parent / "backends/nvidia/bin"
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "kernel.ptx")
+        source, binary = Path(folder, "kernel.ptx"), Path(folder, "kernel.cubin")
         source.write_text(made.asm["ptx"])
-        command = [assembler, "-v", "--gpu-name=sm_90a", source, "-o", Path(folder, "kernel.cubin")]
+        command = [programs / "ptxas", "-v", "--gpu-name=sm_90a", source, "-o", binary]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        listed = subprocess.run(
+            [programs / "nvdisasm", "-c", binary], capture_output=True, text=True, check=True
+        ).stdout
     return {
         "registers": int(re.search(r"Used (\d+) registers", said)[1]),
         "spilled": int(re.search(r"(\d+) bytes spill stores", said)[1]),
+        "loop": innermost_loop(listed.splitlines()),
     }
+
+
+def innermost_loop(lines: list[str]) -> int | None:
+    """How many instructions the shortest loop has in which a matrix product is made: what stands from a label to the
+    jump back to it. None where there is no such loop."""
+    labels = {line.split(":")[0].strip(): i for i, line in enumerate(lines) if re.match(r"\s*\.L_x_\d+:", line)}
+    jumps = ((i, re.search(r"BRA.*`\((\.L_x_\d+)\)", line)) for i, line in enumerate(lines))
+    back = [lines[labels[jump[1]] : i + 1] for i, jump in jumps if jump and labels.get(jump[1], i) < i]
+    with_products = [loop for loop in back if any("HGMMA" in line for line in loop)]
+    return min((sum("/*" in line for line in loop) for loop in with_products), default=None)
 
 
 def main() -> None:
     """Each kernel in each dtype, as the first choice of its tiles has it, and one of each other kind of problem."""
     for kernel in KERNELS:
         name = kernel.fn.__name__
-        choices = CHOICES.get(name, [(64, 64, 8, 1)])
-        for dtype, kind in [("bf16", "plain"), ("fp16", "causal"), ("bf16", "everything"), ("bf16", "packed")]:
-            if kind == "packed" and "PACKED" not in kernel.arg_names:
-                continue
-            found = compile_for_hopper(kernel, 128, dtype, kind, choices[0])
-            print(json.dumps({"kernel": name, "dtype": dtype, "kind": kind, **found}), flush=True)
+        choices = CHOICES.get(name, [(64, 64, 8, 1, False)])
+        by_address = next(choice for choice in choices if not choice[-1])
+        kinds = [("bf16", "plain", choices[0]), ("fp16", "causal", choices[0]), ("bf16", "everything", by_address)]
+        kinds += [("bf16", "packed", choices[0])] if "PACKED" in kernel.arg_names else []
+        kinds += [("bf16", "plain", by_address)] if by_address != choices[0] else []
+        for dtype, kind, choice in kinds:
+            found = compile_for_hopper(kernel, 128, dtype, kind, choice)
+            print(json.dumps({"kernel": name, "dtype": dtype, "kind": kind, "choice": choice, **found}), flush=True)
         found = compile_for_hopper(kernel, 64, "fp32", "plain", choices[-1])
-        print(json.dumps({"kernel": name, "dtype": "fp32", "kind": "plain", **found}), flush=True)
+        print(
+            json.dumps({"kernel": name, "dtype": "fp32", "kind": "plain", "choice": choices[-1], **found}), flush=True
+        )
 
 
 if __name__ == "__main__":

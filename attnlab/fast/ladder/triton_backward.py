@@ -16,7 +16,18 @@ nothing is scratch and nothing depends on the order. The gradient of a bias is d
 import triton
 import triton.language as tl
 
-from attnlab.fast.ladder.triton_tiles import LOG2_E, base_of, load_rows, own_tile, store_rows, stretch, tile_scores
+from attnlab.fast.ladder.triton_tiles import (
+    LOG2_E,
+    base_of,
+    load_rows,
+    load_tile,
+    own_tile,
+    parts_of_walk,
+    store_rows,
+    stretch,
+    tile_scores,
+    tiles_of,
+)
 
 
 @triton.jit
@@ -49,10 +60,42 @@ def delta_kernel(
 
 @triton.jit
 def weights_and_grad(scores, lse, delta, dp):
-    """P and dS of a tile. A row that saw nothing has lse = -inf, and all its scores are -inf: exp2(-inf - 0) = 0."""
+    """P and dS of a tile, with lse and delta laid along its rows.
+
+    A row that saw nothing has lse = -inf, and all its scores are -inf: exp2(-inf - 0) = 0.
+    """
     base = tl.where(lse == float("-inf"), 0.0, lse) * LOG2_E
-    p = tl.exp2(scores - base[:, None])
-    return p, p * (dp - delta[:, None])
+    p = tl.exp2(scores - base)
+    return p, p * (dp - delta)
+
+
+@triton.jit
+def key_value_walk(
+    dk, dv, k, v, columns, n_queries, n_keys, scale, begin, end, queries, grads, lse, delta, tables,
+    WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
+    BLOCK_Q: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr,
+    DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """What the queries from one to another add to dK and dV. EDGE: the diagonal crosses some of these tiles.
+
+    Tiles stand turned here, (keys, queries). Then P^T and dS^T are what comes out of one product, and go into the next
+    from the registers where they are; turning P would send it through shared memory.
+    """
+    mask, mask_strides, bias, bias_strides = tables
+    for start in range(begin, end, BLOCK_Q):
+        rows = start + tl.arange(0, BLOCK_Q)
+        q = load_tile(queries, start, WIDTH, BLOCK_Q, BLOCK_WIDTH, DESCRIBED)
+        g = load_tile(grads, start, FEATURES, BLOCK_Q, BLOCK_FEATURES, DESCRIBED)
+        scores = tile_scores(
+            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
+            CAUSAL, HAS_MASK, HAS_BIAS, EDGE, True, PRECISION, ACC,  # keys behind the end: their rows are not stored
+        )  # fmt: skip
+        dp = tl.dot(v, tl.trans(g), input_precision=PRECISION, out_dtype=ACC)
+        own_lse, own_delta = load_numbers(lse, rows, n_queries), load_numbers(delta, rows, n_queries)
+        p, ds = weights_and_grad(scores, own_lse[None, :], own_delta[None, :], dp)
+        dv = tl.dot(p.to(g.dtype), g, dv, input_precision=PRECISION, out_dtype=ACC)
+        dk = tl.dot(ds.to(q.dtype), q, dk, input_precision=PRECISION, out_dtype=ACC)
+    return dk, dv
 
 
 @triton.jit
@@ -63,7 +106,7 @@ def key_value_kernel(
     n_heads, group, n_queries, n_keys, scale,
     WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
-    PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
+    PACKED: tl.constexpr, DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """dK and dV of one tile of keys. Grid: tiles of keys * batch * heads of keys; `scale` is in base 2."""
     kv_heads = n_heads // group
@@ -80,30 +123,39 @@ def key_value_kernel(
         base_of(value, v_strides, item, kv_head, k_start), v_strides[2], columns, n_keys, FEATURES, BLOCK_FEATURES
     )
     dk, dv = tl.zeros([BLOCK_K, BLOCK_WIDTH], ACC), tl.zeros([BLOCK_K, BLOCK_FEATURES], ACC)
-    begin = 0
-    if CAUSAL:  # the first query that sees the first of these keys
-        begin = tl.maximum(first - (n_keys - n_queries), 0) // BLOCK_Q * BLOCK_Q
+    begin, whole = 0, 0
+    if CAUSAL:
+        shift = n_keys - n_queries
+        begin = tl.maximum(first - shift, 0) // BLOCK_Q * BLOCK_Q  # the first query that sees the first of these keys
+        last = tl.minimum(first + BLOCK_K, n_keys) - 1
+        whole = tl.minimum(tl.cdiv(tl.maximum(last - shift, 0), BLOCK_Q) * BLOCK_Q, n_queries)  # all of them see all
     for member in range(group):  # the query heads that share these keys, one after the other: no race, no atomics
         head = kv_head * group + member
-        query_base = base_of(query, q_strides, item, head, q_start)
-        grad_base = base_of(grad, g_strides, item, head, q_start)
+        queries = tiles_of(
+            base_of(query, q_strides, item, head, q_start), q_strides[2], n_queries,
+            WIDTH, BLOCK_Q, BLOCK_WIDTH, DESCRIBED,
+        )  # fmt: skip
+        grads = tiles_of(
+            base_of(grad, g_strides, item, head, q_start), g_strides[2], n_queries,
+            FEATURES, BLOCK_Q, BLOCK_FEATURES, DESCRIBED,
+        )  # fmt: skip
         numbers = item.to(tl.int64) * lse_strides[0] + head.to(tl.int64) * lse_strides[1] + q_start
         own_mask = mask + item.to(tl.int64) * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
         own_bias = bias + item.to(tl.int64) * bias_strides[0] + head.to(tl.int64) * bias_strides[1]
-        for start in range(begin, n_queries, BLOCK_Q):
-            rows = start + tl.arange(0, BLOCK_Q)
-            q = load_rows(query_base, q_strides[2], rows, n_queries, WIDTH, BLOCK_WIDTH)
-            g = load_rows(grad_base, g_strides[2], rows, n_queries, FEATURES, BLOCK_FEATURES)
-            scores = tile_scores(
-                q, k, rows, columns, n_queries, n_keys, scale, own_mask, mask_strides, own_bias, bias_strides,
-                CAUSAL, HAS_MASK, HAS_BIAS, CAUSAL, PRECISION, ACC,  # keys behind the end: their rows are not stored
+        tables = (own_mask, mask_strides, own_bias, bias_strides)
+        if CAUSAL:
+            dk, dv = key_value_walk(
+                dk, dv, k, v, columns, n_queries, n_keys, scale, begin, whole,
+                queries, grads, lse + numbers, delta + numbers, tables,
+                WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_Q, CAUSAL, HAS_MASK, HAS_BIAS, True,
+                DESCRIBED, PRECISION, ACC,
             )  # fmt: skip
-            dp = tl.dot(g, tl.trans(v), input_precision=PRECISION, out_dtype=ACC)
-            p, ds = weights_and_grad(
-                scores, load_numbers(lse + numbers, rows, n_queries), load_numbers(delta + numbers, rows, n_queries), dp
-            )
-            dv = tl.dot(tl.trans(p).to(g.dtype), g, dv, input_precision=PRECISION, out_dtype=ACC)
-            dk = tl.dot(tl.trans(ds).to(q.dtype), q, dk, input_precision=PRECISION, out_dtype=ACC)
+        dk, dv = key_value_walk(
+            dk, dv, k, v, columns, n_queries, n_keys, scale, whole, n_queries,
+            queries, grads, lse + numbers, delta + numbers, tables,
+            WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_Q, CAUSAL, HAS_MASK, HAS_BIAS, False,
+            DESCRIBED, PRECISION, ACC,
+        )  # fmt: skip
     dk *= scale / LOG2_E
     dk_base, dv_base = (
         base_of(grad_key, dk_strides, item, kv_head, k_start),
@@ -114,15 +166,38 @@ def key_value_kernel(
 
 
 @triton.jit
+def query_walk(
+    dq, q, g, own_lse, own_delta, rows, n_queries, n_keys, scale, begin, end, keys, values, tables,
+    WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
+    BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr,
+    DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    """What the keys from one to another add to dQ. EDGE: as in the forward."""
+    mask, mask_strides, bias, bias_strides = tables
+    for start in range(begin, end, BLOCK_K):
+        columns = start + tl.arange(0, BLOCK_K)
+        k = load_tile(keys, start, WIDTH, BLOCK_K, BLOCK_WIDTH, DESCRIBED)
+        v = load_tile(values, start, FEATURES, BLOCK_K, BLOCK_FEATURES, DESCRIBED)
+        scores = tile_scores(
+            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
+            CAUSAL, HAS_MASK, HAS_BIAS, EDGE, False, PRECISION, ACC,
+        )  # fmt: skip
+        dp = tl.dot(g, tl.trans(v), input_precision=PRECISION, out_dtype=ACC)
+        _, ds = weights_and_grad(scores, own_lse[:, None], own_delta[:, None], dp)
+        dq = tl.dot(ds.to(k.dtype), k, dq, input_precision=PRECISION, out_dtype=ACC)
+    return dq
+
+
+@triton.jit
 def query_kernel(
     query, q_strides, key, k_strides, value, v_strides, grad, g_strides, lse, delta, lse_strides,
     grad_query, dq_strides, mask, mask_strides, bias, bias_strides, query_starts, key_starts,
     n_heads, group, n_queries, n_keys, scale,
     WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
-    PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
+    PACKED: tl.constexpr, DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """dQ of one tile of queries. Grid and order of the tiles as in the forward."""
+    """dQ of one tile of queries. Grid, order of the tiles and the two parts of the walk as in the forward."""
     tile, other, tiles = own_tile(n_queries, BLOCK_Q)
     item, head = other // n_heads, other % n_heads
     q_start, n_queries = stretch(query_starts, item, n_queries, PACKED)
@@ -131,10 +206,13 @@ def query_kernel(
     if first >= n_queries:
         return
     rows = first + tl.arange(0, BLOCK_Q)
-    key_base = base_of(key, k_strides, item, head // group, k_start)
-    value_base = base_of(value, v_strides, item, head // group, k_start)
+    key = base_of(key, k_strides, item, head // group, k_start)
+    value = base_of(value, v_strides, item, head // group, k_start)
+    keys = tiles_of(key, k_strides[2], n_keys, WIDTH, BLOCK_K, BLOCK_WIDTH, DESCRIBED)
+    values = tiles_of(value, v_strides[2], n_keys, FEATURES, BLOCK_K, BLOCK_FEATURES, DESCRIBED)
     mask += item.to(tl.int64) * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
     bias += item.to(tl.int64) * bias_strides[0] + head.to(tl.int64) * bias_strides[1]
+    tables = (mask, mask_strides, bias, bias_strides)
     numbers = item.to(tl.int64) * lse_strides[0] + head.to(tl.int64) * lse_strides[1] + q_start
 
     q = load_rows(base_of(query, q_strides, item, head, q_start), q_strides[2], rows, n_queries, WIDTH, BLOCK_WIDTH)
@@ -144,20 +222,17 @@ def query_kernel(
     own_lse = load_numbers(lse + numbers, rows, n_queries)
     own_delta = load_numbers(delta + numbers, rows, n_queries)
     dq = tl.zeros([BLOCK_Q, BLOCK_WIDTH], ACC)
-    end = n_keys
-    if CAUSAL:
-        end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + n_keys - n_queries), 0)
-    for start in range(0, end, BLOCK_K):
-        columns = start + tl.arange(0, BLOCK_K)
-        k = load_rows(key_base, k_strides[2], columns, n_keys, WIDTH, BLOCK_WIDTH)
-        v = load_rows(value_base, v_strides[2], columns, n_keys, FEATURES, BLOCK_FEATURES)
-        scores = tile_scores(
-            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
-            CAUSAL, HAS_MASK, HAS_BIAS, True, PRECISION, ACC,
-        )  # fmt: skip
-        dp = tl.dot(g, tl.trans(v), input_precision=PRECISION, out_dtype=ACC)
-        _, ds = weights_and_grad(scores, own_lse, own_delta, dp)
-        dq = tl.dot(ds.to(k.dtype), k, dq, input_precision=PRECISION, out_dtype=ACC)
+    whole, end = parts_of_walk(first, n_queries, n_keys, BLOCK_Q, BLOCK_K, CAUSAL)
+    dq = query_walk(
+        dq, q, g, own_lse, own_delta, rows, n_queries, n_keys, scale, 0, whole, keys, values, tables,
+        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, False,
+        DESCRIBED, PRECISION, ACC,
+    )  # fmt: skip
+    dq = query_walk(
+        dq, q, g, own_lse, own_delta, rows, n_queries, n_keys, scale, whole, end, keys, values, tables,
+        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, True,
+        DESCRIBED, PRECISION, ACC,
+    )  # fmt: skip
     dq *= scale / LOG2_E
     store_rows(
         base_of(grad_query, dq_strides, item, head, q_start), dq_strides[2], rows, n_queries, dq, WIDTH, BLOCK_WIDTH
@@ -199,7 +274,7 @@ def bias_kernel(
                 q, k, rows, columns, n_queries, n_keys, scale,
                 mask + item.to(tl.int64) * mask_strides[0] + head.to(tl.int64) * mask_strides[1], mask_strides,
                 bias + item.to(tl.int64) * bias_strides[0] + head.to(tl.int64) * bias_strides[1], bias_strides,
-                CAUSAL, HAS_MASK, True, True, PRECISION, ACC,
+                CAUSAL, HAS_MASK, True, True, False, PRECISION, ACC,
             )  # fmt: skip
             dp = tl.dot(g, tl.trans(v), input_precision=PRECISION, out_dtype=ACC)
             numbers = item.to(tl.int64) * lse_strides[0] + head.to(tl.int64) * lse_strides[1]
@@ -207,7 +282,7 @@ def bias_kernel(
                 load_numbers(lse + numbers, rows, n_queries),
                 load_numbers(delta + numbers, rows, n_queries),
             )
-            _, ds = weights_and_grad(scores, own_lse, own_delta, dp)
+            _, ds = weights_and_grad(scores, own_lse[:, None], own_delta[:, None], dp)
             total += ds
     inside = (rows < n_queries)[:, None] & (columns < n_keys)[None, :]
     base = grad_bias + first_item.to(tl.int64) * db_strides[0] + first_head.to(tl.int64) * db_strides[1]

@@ -19,15 +19,26 @@ the few at the edge. The longest rows of tiles are started first, so that no lon
 import triton
 import triton.language as tl
 
-from attnlab.fast.ladder.triton_tiles import LN_2, base_of, load_rows, own_tile, store_rows, stretch, tile_scores
+from attnlab.fast.ladder.triton_tiles import (
+    LN_2,
+    base_of,
+    load_rows,
+    load_tile,
+    own_tile,
+    parts_of_walk,
+    store_rows,
+    stretch,
+    tile_scores,
+    tiles_of,
+)
 
 
 @triton.jit
-def online_softmax_step(acc, highest, total, scores, v, PRECISION: tl.constexpr):
-    """Take in one tile of scores and its values."""
-    higher = tl.maximum(highest, tl.max(scores, 1))
+def online_softmax_step(acc, highest, total, scores, scale, v, PRECISION: tl.constexpr):
+    """Take in one tile of scores, which `scale` is still to be multiplied with, and its values."""
+    higher = tl.maximum(highest, tl.max(scores, 1) * scale)
     base = tl.where(higher == float("-inf"), 0.0, higher)  # nothing seen yet: exp2(-inf - 0) is 0, -inf - -inf is NaN
-    weights = tl.exp2(scores - base[:, None])
+    weights = tl.exp2(scores * scale - base[:, None])  # one multiply-add before the exponential
     shrink = tl.exp2(highest - base)  # at most 1: what is held was computed with the lower maximum
     total = total * shrink + tl.sum(weights, 1)
     # The tensor cores multiply in the values' dtype and add in float32. Weights are at most 1 here, so rounding them
@@ -39,22 +50,24 @@ def online_softmax_step(acc, highest, total, scores, v, PRECISION: tl.constexpr)
 @triton.jit
 def walk(
     acc, highest, total, q, rows, n_queries, n_keys, scale, begin, end,
-    key, key_stride, value, value_stride, tables,
+    keys, values, tables,
     WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
     BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr,
-    PRECISION: tl.constexpr, ACC: tl.constexpr,
+    DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """From one key to another, tile by tile. EDGE: some pair of these tiles may not be seen."""
     mask, mask_strides, bias, bias_strides = tables
+    # The scale waits for the exponential, where it costs nothing. A bias is added to scores that have theirs already.
+    now, later = (scale, 1.0) if HAS_BIAS else (1.0, scale)
     for start in range(begin, end, BLOCK_K):
         columns = start + tl.arange(0, BLOCK_K)
-        k = load_rows(key, key_stride, columns, n_keys, WIDTH, BLOCK_WIDTH)
-        v = load_rows(value, value_stride, columns, n_keys, FEATURES, BLOCK_FEATURES)
+        k = load_tile(keys, start, WIDTH, BLOCK_K, BLOCK_WIDTH, DESCRIBED)
+        v = load_tile(values, start, FEATURES, BLOCK_K, BLOCK_FEATURES, DESCRIBED)
         scores = tile_scores(
-            q, k, rows, columns, n_queries, n_keys, scale, mask, mask_strides, bias, bias_strides,
-            CAUSAL, HAS_MASK, HAS_BIAS, EDGE, PRECISION, ACC,
+            q, k, rows, columns, n_queries, n_keys, now, mask, mask_strides, bias, bias_strides,
+            CAUSAL, HAS_MASK, HAS_BIAS, EDGE, False, PRECISION, ACC,
         )  # fmt: skip
-        acc, highest, total = online_softmax_step(acc, highest, total, scores, v, PRECISION)
+        acc, highest, total = online_softmax_step(acc, highest, total, scores, later, v, PRECISION)
     return acc, highest, total
 
 
@@ -65,7 +78,7 @@ def forward_kernel(
     n_heads, group, n_queries, n_keys, scale,
     WIDTH: tl.constexpr, FEATURES: tl.constexpr, BLOCK_WIDTH: tl.constexpr, BLOCK_FEATURES: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr,
-    PACKED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
+    PACKED: tl.constexpr, DESCRIBED: tl.constexpr, PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
     """Grid: tiles of queries * batch * heads. `group` query heads share one head of keys and values."""
     tile, other, tiles = own_tile(n_queries, BLOCK_Q)
@@ -76,8 +89,10 @@ def forward_kernel(
     if first >= n_queries:  # packed sequences are not equally long, and the grid fits the longest
         return
     rows = first + tl.arange(0, BLOCK_Q)
-    key_base = base_of(key, k_strides, item, head // group, k_start)
-    value_base = base_of(value, v_strides, item, head // group, k_start)
+    key = base_of(key, k_strides, item, head // group, k_start)
+    value = base_of(value, v_strides, item, head // group, k_start)
+    keys = tiles_of(key, k_strides[2], n_keys, WIDTH, BLOCK_K, BLOCK_WIDTH, DESCRIBED)
+    values = tiles_of(value, v_strides[2], n_keys, FEATURES, BLOCK_K, BLOCK_FEATURES, DESCRIBED)
     mask += item.to(tl.int64) * mask_strides[0] + head.to(tl.int64) * mask_strides[1]
     bias += item.to(tl.int64) * bias_strides[0] + head.to(tl.int64) * bias_strides[1]
 
@@ -86,21 +101,17 @@ def forward_kernel(
     total = tl.zeros([BLOCK_Q], ACC)
     acc = tl.zeros([BLOCK_Q, BLOCK_FEATURES], ACC)
 
-    end, whole = n_keys, n_keys // BLOCK_K * BLOCK_K
-    if CAUSAL:
-        shift = n_keys - n_queries
-        end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + shift), 0)  # behind the last key that the last row sees
-        whole = tl.minimum(whole, tl.maximum(first + shift + 1, 0) // BLOCK_K * BLOCK_K)  # what the first row sees
+    whole, end = parts_of_walk(first, n_queries, n_keys, BLOCK_Q, BLOCK_K, CAUSAL)
     tables = (mask, mask_strides, bias, bias_strides)
     acc, highest, total = walk(
         acc, highest, total, q, rows, n_queries, n_keys, scale, 0, whole,
-        key_base, k_strides[2], value_base, v_strides[2], tables,
-        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, False, PRECISION, ACC,
+        keys, values, tables, WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, False,
+        DESCRIBED, PRECISION, ACC,
     )  # fmt: skip
     acc, highest, total = walk(
         acc, highest, total, q, rows, n_queries, n_keys, scale, whole, end,
-        key_base, k_strides[2], value_base, v_strides[2], tables,
-        WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, True, PRECISION, ACC,
+        keys, values, tables, WIDTH, FEATURES, BLOCK_WIDTH, BLOCK_FEATURES, BLOCK_K, CAUSAL, HAS_MASK, HAS_BIAS, True,
+        DESCRIBED, PRECISION, ACC,
     )  # fmt: skip
 
     # A row that saw nothing has total = 0 and acc = 0: its output is 0, and its lse = -inf + log2(0) is -inf. A row

@@ -33,6 +33,21 @@ def stretch(starts, item, length, PACKED: tl.constexpr):
 
 
 @triton.jit
+def parts_of_walk(first, n_queries, n_keys, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr):
+    """(whole, end) of a walk over the keys, for the queries from `first` on.
+
+    In the tiles before `whole` every query sees every key; from there to `end` somebody does not; behind it nobody sees
+    anything. Most tiles lie in the first part, and there nothing has to be compared.
+    """
+    end, whole = n_keys, n_keys // BLOCK_K * BLOCK_K
+    if CAUSAL:
+        shift = n_keys - n_queries
+        end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + shift), 0)  # behind the last key that the last row sees
+        whole = tl.minimum(whole, tl.maximum(first + shift + 1, 0) // BLOCK_K * BLOCK_K)  # what the first row sees
+    return whole, end
+
+
+@triton.jit
 def base_of(tensor, strides, item, head, start):
     """The address of row `start` of a head. In 64 bits: a batch of long sequences has more than 2^31 numbers."""
     return tensor + item.to(tl.int64) * strides[0] + head.to(tl.int64) * strides[1] + start * strides[2]
@@ -49,6 +64,34 @@ def load_rows(base, stride, rows, length, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.c
 
 
 @triton.jit
+def tiles_of(
+    base, stride, length, WIDTH: tl.constexpr, BLOCK: tl.constexpr, BLOCK_WIDTH: tl.constexpr, DESCRIBED: tl.constexpr
+):
+    """What `load_tile` takes its tiles from: the rows of one head, up to their end.
+
+    DESCRIBED: as a tensor descriptor. From one a Hopper GPU copies a tile into shared memory by a single instruction of
+    a single thread, which works out the addresses and puts zeros beyond the edges by itself. Else every thread works
+    out the addresses of its own share, again for every tile. Rows have to begin at multiples of 16 bytes for it.
+    """
+    if DESCRIBED:
+        return tl.make_tensor_descriptor(base, [tl.maximum(length, 1), WIDTH], [stride, 1], [BLOCK, BLOCK_WIDTH])
+    else:
+        return base, stride, length
+
+
+@triton.jit
+def load_tile(
+    source, start, WIDTH: tl.constexpr, BLOCK: tl.constexpr, BLOCK_WIDTH: tl.constexpr, DESCRIBED: tl.constexpr
+):
+    """The tile (BLOCK, BLOCK_WIDTH) that begins at row `start`, with zeros where there is no row or no width."""
+    if DESCRIBED:
+        return source.load([start, 0])
+    else:
+        base, stride, length = source
+        return load_rows(base, stride, start + tl.arange(0, BLOCK), length, WIDTH, BLOCK_WIDTH)
+
+
+@triton.jit
 def store_rows(base, stride, rows, length, tile, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
     """Write a tile, without what lies behind the end or the width."""
     across = tl.arange(0, BLOCK_WIDTH)
@@ -58,34 +101,40 @@ def store_rows(base, stride, rows, length, tile, WIDTH: tl.constexpr, BLOCK_WIDT
 
 
 @triton.jit
-def load_pairs(base, strides, rows, columns, n_rows, n_columns):
-    """A tile of a table (rows, columns) in memory, such as a mask or a bias. An axis of stride 0 is broadcast."""
-    inside = (rows < n_rows)[:, None] & (columns < n_columns)[None, :]
-    address = base + rows[:, None].to(tl.int64) * strides[2] + columns[None, :].to(tl.int64) * strides[3]
-    return tl.load(address, mask=inside, other=0)
+def load_pairs(base, strides, r, c, n_rows, n_columns):
+    """A tile of a table in memory, such as a mask or a bias, for rows `r` and columns `c` that broadcast to the tile.
+
+    An axis of stride 0 is broadcast.
+    """
+    address = base + r.to(tl.int64) * strides[2] + c.to(tl.int64) * strides[3]
+    return tl.load(address, mask=(r < n_rows) & (c < n_columns), other=0)
 
 
 @triton.jit
 def tile_scores(
     q, k, rows, columns, n_queries, n_keys, scale,
     mask, mask_strides, bias, bias_strides,
-    CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr, PRECISION: tl.constexpr,
-    ACC: tl.constexpr,
+    CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr, TURNED: tl.constexpr,
+    PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Scores of a tile in base 2, with -inf where a query may not see a key.
+    """Scores of a tile in base 2, with -inf where a query may not see a key. TURNED: (columns, rows).
 
     EDGE: the tile reaches beyond the last key, or the diagonal crosses it. All other tiles need not look. A key behind
     the end was loaded as zeros, and a score of zero is a score: it has to become -inf, whatever its value is.
     """
-    scores = tl.dot(q, tl.trans(k), input_precision=PRECISION, out_dtype=ACC) * scale
+    if TURNED:
+        r, c = rows[None, :], columns[:, None]
+        scores = tl.dot(k, tl.trans(q), input_precision=PRECISION, out_dtype=ACC) * scale
+    else:
+        r, c = rows[:, None], columns[None, :]
+        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION, out_dtype=ACC) * scale
     if HAS_BIAS:
-        scores += load_pairs(bias, bias_strides, rows, columns, n_queries, n_keys).to(scores.dtype) * LOG2_E
+        scores += load_pairs(bias, bias_strides, r, c, n_queries, n_keys).to(scores.dtype) * LOG2_E
     if HAS_MASK:
-        seen = load_pairs(mask, mask_strides, rows, columns, n_queries, n_keys) != 0
-        scores = tl.where(seen, scores, float("-inf"))
+        scores = tl.where(load_pairs(mask, mask_strides, r, c, n_queries, n_keys) != 0, scores, float("-inf"))
     if EDGE:
-        seen = (columns < n_keys)[None, :]
+        seen = c < n_keys
         if CAUSAL:  # the last query sees the last key
-            seen = seen & (rows[:, None] + (n_keys - n_queries) >= columns[None, :])
+            seen = seen & (r + (n_keys - n_queries) >= c)
         scores = tl.where(seen, scores, float("-inf"))
     return scores
