@@ -42,7 +42,8 @@ def constants(kernel, width: int, dtype: str, kind: str, tile: tuple[int, int], 
     wanted = {
         "WIDTH": width, "FEATURES": width, "BLOCK_WIDTH": block, "BLOCK_FEATURES": block, "BLOCK_Q": tile[0],
         "BLOCK_K": tile[1], "CAUSAL": False, "HAS_MASK": False, "HAS_BIAS": False, "PACKED": False,
-        "DESCRIBED": described, "HAS_GRAD_LSE": False, "PRECISION": "ieee" if dtype == "fp32" else "tf32", "ACC": tl.float32,
+        "DESCRIBED": described, "HAS_GRAD_LSE": False, "PRECISION": "ieee" if dtype == "fp32" else "tf32",
+        "ACC": tl.float32,
     } | KINDS[kind]  # fmt: skip
     return {name: value for name, value in wanted.items() if name in kernel.arg_names}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("triton")
 
-from attnlab.fast import attention
+from attnlab.fast import attention, triton_attention
 from tests.fast.gradients import assert_within_the_budget
 from tests.fast.problems import (
     assert_like_naive,
@@ -108,11 +108,42 @@ def test_every_run_gives_the_same_bits():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_nothing_is_read_behind_the_end():
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("width", [16, 40])
+def test_descriptors_and_addresses_give_the_same_bits(width, causal, monkeypatch):
+    leaves = draw(37, 41, batch=(2, 4), kv_heads=2, width=width, dtype=torch.float32)
+    asked = []
+
+    def answers(can):
+        def describable(tensor):
+            asked.append((can, really(tensor)))
+            return can
+
+        monkeypatch.setattr(triton_attention, "_describable", describable)
+        return outputs_and_gradients(lambda: attention(*leaves, causal=causal, using="triton"), *leaves)
+
+    really = triton_attention._describable
+    for mine, theirs in zip(answers(True), answers(False), strict=True):
+        assert torch.equal(mine, theirs)
+    assert {can for can, _ in asked} == {True, False} and all(possible for _, possible in asked)
+
+
+def test_descriptors_stand_for_rows_at_multiples_of_sixteen_bytes():
+    whole = torch.zeros(2, 40, 3, 24, dtype=torch.float16)
+    describable = triton_attention._describable
+    assert describable(whole) and describable(whole.transpose(1, 2)) and describable(whole[:, 3:30, :, 8:])
+    assert not describable(whole[..., 1:17])  # begins at an odd place
+    assert not describable(torch.zeros(2, 3, 40, 12, dtype=torch.float16))  # rows of 24 bytes
+    assert not describable(whole[:, :, :1].expand(2, 40, 3, 24))  # all rows are one
+    assert describable(torch.zeros(1, 1, 1, 12, dtype=torch.float16))  # a single row has no step
+
+
+@pytest.mark.parametrize("behind", [8, 9])  # with 8, rows begin at multiples of 16 bytes, and descriptors are used
+def test_nothing_is_read_behind_the_end(behind):
     """The tensors are the front of larger ones, and what lies behind is NaN: in tokens, width, mask and bias."""
 
     def cut(*shape):
-        whole = torch.full([size + 9 for size in shape], float("nan"), dtype=torch.float32)
+        whole = torch.full([size + behind for size in shape], float("nan"), dtype=torch.float32)
         part = whole[tuple(slice(size) for size in shape)]
         return part.copy_(torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + shape[-2])))
 

@@ -1,8 +1,8 @@
 """Rung 4: flash attention in Triton, forward (Dao 2023, FlashAttention-2, algorithm 1, with its rescaling put right).
 
 One program makes one tile of the output. It loads its queries once and walks over the keys, holding for each query what
-rung 2 holds: `highest`, `total` and `acc`. All of it stays in registers. What goes to
-memory is the output and one number a query, the log-sum-exp, from which the backward pass makes the weights again.
+rung 2 holds: `highest`, `total` and `acc`. All of it stays in registers. What goes to memory is the output and one
+number a query, the log-sum-exp, from which the backward pass makes the weights again.
 
     read    Q once, K and V once for each tile of queries (mostly from the cache, where neighbours have put them)
     write   O and lse
