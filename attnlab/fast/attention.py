@@ -146,9 +146,14 @@ def _naive(given: Problem) -> tuple[Tensor, Tensor]:
 
 
 def _triton(given: Problem) -> tuple[Tensor, Tensor]:
-    from attnlab.fast.triton_attention import triton_attention  # only here: the rest works without triton
+    from attnlab.fast import triton_attention  # only here: the rest works without triton
 
-    return triton_attention(given)
+    if not (given.query.is_cuda or triton_attention.INTERPRETED):
+        raise ValueError(
+            f'Expected tensors on a CUDA device for using="triton", got them on {given.query.device}. Leave out '
+            "`using`, or set TRITON_INTERPRET=1 before triton is imported."
+        )
+    return triton_attention.triton_attention(given)
 
 
 WAYS = {"triton": _triton, "sdpa": _sdpa, "tiled": _tiled, "naive": _naive}

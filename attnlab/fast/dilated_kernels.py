@@ -13,6 +13,8 @@ import torch
 import triton
 import triton.language as tl
 
+from attnlab.fast.start import start
+
 INTERPRETED = triton.knobs.runtime.interpret
 
 
@@ -104,11 +106,10 @@ def forward(query, key, value, relative, dilation, keep) -> tuple[torch.Tensor, 
     query, key, value, relative = (tensor.contiguous() for tensor in (query, key, value, relative))
     output = torch.empty_like(query)
     lse = torch.empty_like(query, dtype=_dtype(query)) if keep else None
-    if output.numel():
-        forward_kernel[_grid(query)](
-            query, key, value, relative, output, lse if keep else output, *query.shape[1:], dilation,
-            **_constants(query, relative), KEEP=keep,
-        )  # fmt: skip
+    start(
+        forward_kernel, _grid(query), query, key, value, relative, output, lse if keep else output,
+        *query.shape[1:], dilation, **_constants(query, relative), KEEP=keep,
+    )  # fmt: skip
     return output, lse
 
 
@@ -119,12 +120,10 @@ def backward(query, key, value, relative, lse, grad, dilation) -> tuple[torch.Te
     rows, stretches = _grid(query)
     delta = torch.empty_like(lse)
     parts = lse.new_empty(rows, stretches, relative.shape[1])
-    if query.numel():
-        common = (query, key, value, relative, grad, lse, delta)
-        sizes = (*query.shape[1:], dilation)
-        constants = _constants(query, relative)
-        query_kernel[rows, stretches](*common, grads[0], parts, *sizes, **constants)
-        key_value_kernel[rows, stretches](*common, *grads[1:], *sizes, **constants)
+    common = (query, key, value, relative, grad, lse, delta)
+    sizes, constants = (*query.shape[1:], dilation), _constants(query, relative)
+    start(query_kernel, (rows, stretches), *common, grads[0], parts, *sizes, **constants)
+    start(key_value_kernel, (rows, stretches), *common, *grads[1:], *sizes, **constants)
     d_relative = parts.view(*query.shape[:2], stretches, -1).sum(dim=(0, 2))
     return *grads, d_relative.to(relative.dtype)
 

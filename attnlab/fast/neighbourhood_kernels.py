@@ -18,6 +18,7 @@ import triton.language as tl
 
 from attnlab.fast.ladder.triton_backward import load_numbers
 from attnlab.fast.ladder.triton_tiles import load_rows, store_rows
+from attnlab.fast.start import start
 
 INTERPRETED = triton.knobs.runtime.interpret
 
@@ -162,8 +163,7 @@ class _Launch:
         }
 
     def run(self, kernel, *tensors) -> None:
-        if 0 not in self.grid:
-            kernel[self.grid](*tensors, *self.sizes, **self.constants)
+        start(kernel, self.grid, *tensors, *self.sizes, **self.constants)
 
 
 def _dtype(query) -> torch.dtype:

@@ -13,6 +13,7 @@ from torch import Tensor
 from attnlab.fast.ladder import triton_backward, triton_forward
 from attnlab.fast.ladder.triton_tiles import LOG2_E
 from attnlab.fast.problem import Problem
+from attnlab.fast.start import start
 
 INTERPRETED = triton.knobs.runtime.interpret
 
@@ -87,12 +88,10 @@ def _bias_grad(launch: _Launch, common: tuple, bias: Tensor) -> Tensor:
     constants = {name: value for name, value in launch.constants.items() if name not in ("HAS_BIAS", "PACKED")}
     block_q, block_k = launch.tile
     grid = (triton.cdiv(queries, block_q), triton.cdiv(keys, block_k), bias.shape[0] * bias.shape[1])
-    if 0 not in grid:
-        with torch.cuda.device_of(bias):
-            triton_backward.bias_kernel[grid](
-                *common, *launch.tensors(table), *launch.tables(), bias.shape[1], items, shared, *launch.sizes[1:],
-                **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,
-            )  # fmt: skip
+    start(
+        triton_backward.bias_kernel, grid, *common, *launch.tensors(table), *launch.tables(),
+        bias.shape[1], items, shared, *launch.sizes[1:], **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,
+    )  # fmt: skip
     return table.sum_to_size(bias.shape)
 
 
@@ -164,16 +163,15 @@ class _Launch:
         def grid(chosen):
             return (triton.cdiv(length, chosen[block]) * others,)
 
-        if INTERPRETED or not arguments[0].is_cuda:
+        if INTERPRETED:
             fixed = {"BLOCK_Q": self.tile[0], "BLOCK_K": self.tile[1], "DESCRIBED": can}
-            kernel[grid](*arguments, **constants, **{name: fixed[name] for name in fixed if name in kernel.arg_names})
+            chosen = {name: fixed[name] for name in fixed if name in kernel.arg_names}
+            start(kernel, grid, *arguments, **constants, **chosen)
         else:
-            longest = max(self.longest_query, self.longest_key)
-            with torch.cuda.device_of(arguments[0]):  # a kernel starts on the current device, not on its tensors'
-                triton.set_allocator(_scratch)  # here: the backward runs in a thread of its own, which has none yet
-                _tuned(kernel, can and _copies_tiles(arguments[0].device), longest > SHORT)[grid](
-                    *arguments, **constants
-                )
+            triton.set_allocator(_scratch)  # here: the backward runs in a thread of its own, which has none yet
+            can = can and _copies_tiles(arguments[0].device)
+            long = max(self.longest_query, self.longest_key) > SHORT
+            start(_tuned(kernel, can, long), grid, *arguments, **constants)
 
 
 def _fixed_tile(block_width: int) -> tuple[int, int]:

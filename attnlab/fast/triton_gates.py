@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from attnlab.fast import gate_kernels as kernels
 from attnlab.fast.gate_mlp import mlp_backward
+from attnlab.fast.start import start
 
 INTERPRETED = triton.knobs.runtime.interpret
 THREADS = 128  # of a program, Triton's default
@@ -156,7 +157,7 @@ def _summary(features: Tensor, kinds: int) -> tuple[Tensor, Tensor]:
     batch, channels, places = features.shape
     summary, peaks = _small(features, batch, kinds, channels), _peaks(features, channels)
     block_c, block_p = _tile(features, walked="places")
-    _run(
+    start(
         kernels.summary_kernel, (batch * triton.cdiv(channels, block_c),),
         *_strided(features), summary, peaks, channels, places,
         KINDS=kinds, BLOCK_C=block_c, BLOCK_P=block_p, ACC=_accumulator(features),
@@ -169,7 +170,7 @@ def _hidden(summary: Tensor, down: Tensor, bias: Tensor | None) -> Tensor:
     batch, kinds, channels = summary.shape
     hidden = _small(summary, batch, kinds, len(down))
     block_h, block_c = (2, 4) if INTERPRETED else (4, min(triton.next_power_of_2(channels), 256))
-    _run(
+    start(
         kernels.hidden_kernel, (batch * kinds * triton.cdiv(len(down), block_h),),
         summary, down.contiguous(), down if bias is None else bias.contiguous(), hidden, channels, len(down),
         HAS_BIAS=bias is not None, BLOCK_H=block_h, BLOCK_C=block_c, ACC=_accumulator(summary),
@@ -182,7 +183,7 @@ def _gates(hidden: Tensor, up: Tensor) -> Tensor:
     batch, kinds, width = hidden.shape
     gates = _small(hidden, batch, len(up))
     block_c, block_h = (4, 2) if INTERPRETED else (64, _block_hidden(width))
-    _run(
+    start(
         kernels.gates_kernel, (batch * triton.cdiv(len(up), block_c),),
         hidden, up.contiguous(), up, gates, len(up), width,
         KINDS=kinds, HAS_BIAS=False, BLOCK_C=block_c, BLOCK_H=block_h, ACC=_accumulator(hidden),
@@ -195,7 +196,7 @@ def _scale(features: Tensor, hidden: Tensor, up: Tensor, bias: Tensor | None) ->
     batch, channels, places = features.shape
     output, gates = torch.empty_like(features), _small(features, batch, channels)
     block_c, block_p = _tile(features)
-    _run(
+    start(
         kernels.scale_kernel, (batch * triton.cdiv(places, block_p), triton.cdiv(channels, block_c)),
         *_strided(features), hidden, up.contiguous(), up if bias is None else bias.contiguous(), gates,
         *_strided(output), channels, places, hidden.shape[-1],
@@ -210,7 +211,7 @@ def _maps(features: Tensor, gates: Tensor | None) -> tuple[Tensor, Tensor]:
     batch, channels, places = features.shape
     maps, peaks = _small(features, batch, 2, places), _peaks(features, places)
     block_c, block_p = _tile(features, walked="channels")
-    _run(
+    start(
         kernels.maps_kernel, (batch * triton.cdiv(places, block_p),),
         *_strided(features), maps if gates is None else gates, maps, peaks, channels, places,
         GATED=gates is not None, BLOCK_C=block_c, BLOCK_P=block_p, ACC=_accumulator(features),
@@ -228,7 +229,7 @@ def _place_gates(
     block_c, block_p = (4, 32) if INTERPRETED else (32, min(triton.next_power_of_2(places), THREADS))
     span = 2 * block_c if INTERPRETED else SPAN
     groups = 1 if gates is None else triton.cdiv(channels, span)
-    _run(
+    start(
         kernels.place_kernel, (batch * triton.cdiv(places, block_p), groups),
         *_strided(features), place_gates if gates is None else gates, maps, kernel.contiguous(), place_gates,
         output, (features if gates is None else output).stride(), channels, places, *size, span,
@@ -242,7 +243,7 @@ def _place_grad(features: Tensor, grad: Tensor, gates: Tensor, place_gates: Tens
     batch, channels, places = features.shape
     d_scores = torch.empty_like(place_gates)
     block_c, block_p = _tile(features, walked="channels")
-    _run(
+    start(
         kernels.place_grad_kernel, (batch * triton.cdiv(places, block_p),),
         *_strided(features), *_strided(grad), gates, place_gates, d_scores, channels, places,
         BLOCK_C=block_c, BLOCK_P=block_p, ACC=_accumulator(features),
@@ -255,11 +256,11 @@ def _convolution_grad(d_scores: Tensor, maps: Tensor, kernel: Tensor, size: tupl
     batch, side, places = len(maps), kernel.shape[-1], maps.shape[-1]
     d_maps, partial = torch.empty_like(maps), _small(maps, batch, *kernel.shape)
     block, walked = (32, 32) if INTERPRETED else (THREADS, 8 * THREADS)
-    _run(
+    start(
         kernels.maps_grad_kernel, (batch * triton.cdiv(places, block), 2),
         d_scores, kernel.contiguous(), d_maps, *size, SIDE=side, BLOCK_P=block, ACC=_accumulator(maps),
     )  # fmt: skip
-    _run(
+    start(
         kernels.kernel_grad_kernel, (batch, 2 * side**2),
         d_scores, maps, partial, *size, SIDE=side, BLOCK_P=walked, ACC=_accumulator(maps),
     )  # fmt: skip
@@ -272,7 +273,7 @@ def _channel_grad(features: Tensor, grad: Tensor, gates: Tensor, at: _Places | N
     d_gates = torch.empty_like(gates)
     at_places = (gates,) * 4 if at is None else at
     block_c, block_p = _tile(features, walked="places")
-    _run(
+    start(
         kernels.channel_grad_kernel, (batch * triton.cdiv(channels, block_c),),
         *_strided(features), *_strided(grad), gates, *at_places, d_gates, channels, places,
         PLACES=at is not None, BLOCK_C=block_c, BLOCK_P=block_p, ACC=_accumulator(features),
@@ -289,7 +290,7 @@ def _feature_grad(
     unused = (output,) * 4
     kinds = 0 if of_channels is None else of_channels.summary.shape[1]
     block_c, block_p = _tile(features)
-    _run(
+    start(
         kernels.feature_grad_kernel, (batch * triton.cdiv(places, block_p), triton.cdiv(channels, block_c)),
         *_strided(features), *_strided(features if grad is None else grad), *_strided(output),
         *(unused if of_channels is None else [output if t is None else t for t in of_channels]),
@@ -339,9 +340,3 @@ def _accumulator(tensor: Tensor):
 def _strided(tensor: Tensor) -> tuple:
     """A tensor and its strides (batch, channel, place)."""
     return tensor, tensor.stride()
-
-
-def _run(kernel, grid: tuple[int, ...], *arguments, **constants) -> None:
-    if 0 not in grid:
-        with torch.cuda.device_of(arguments[0]):  # a launch goes to the current device, not to the tensors'
-            kernel[grid](*arguments, **constants)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from attnlab.fast import attention, explain
 from attnlab.fast.ladder import tiled_torch
@@ -151,7 +152,7 @@ def test_a_scale_of_zero_or_below_is_right_under_a_causal_mask(using, scale):
     """torch's fused kernel gives NaN there."""
     query, key, value = (t.detach() for t in draw(9, 9, batch=(2, 3)))
     got = attention(query, key, value, causal=True, scale=scale, using=using)
-    torch.testing.assert_close(got, attention(query, key, value, causal=True, scale=scale, using="naive"))
+    torch.testing.assert_close(got, naive_output(query, key, value, causal=True, scale=scale))
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -181,6 +182,29 @@ def test_what_a_call_uses_can_be_asked(arguments, way, why):
     query, key, value = torch.randn(3, 8), torch.randn(4, 8), torch.randn(4, 8)
     plan = explain(query, key, value, **arguments)
     assert plan.using == way and why in plan.why and str(plan).startswith(way)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "width", "way", "why"),
+    [
+        (torch.bfloat16, 64, "triton", "torch.bfloat16 on cuda:0"),
+        (torch.float64, 64, "sdpa", "float64 is for checking, torch's function expresses it"),
+        (torch.float32, 300, "sdpa", "a head of width 300 is wider than our kernels' 256"),
+    ],
+)
+def test_what_a_call_on_a_gpu_uses_can_be_asked_too(dtype, width, way, why):
+    pytest.importorskip("triton")
+    with FakeTensorMode():  # tensors on a device that need not be here
+        tensors = [torch.empty(2, 4, 8, width, device="cuda", dtype=dtype) for _ in range(3)]
+        plan = explain(*tensors)
+    assert plan.using == way and why in plan.why
+
+
+def test_kernels_need_a_device_unless_they_are_interpreted(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setattr("attnlab.fast.triton_attention.INTERPRETED", False)
+    with pytest.raises(ValueError, match='Expected tensors on a CUDA device for using="triton", got them on cpu'):
+        attention(*[torch.zeros(3, 8)] * 3, using="triton")
 
 
 @pytest.mark.parametrize(

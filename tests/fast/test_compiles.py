@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,34 @@ pytest.importorskip("triton")
 
 from attnlab.fast.triton_attention import CHOICES
 
+ROOT = Path(__file__).parents[2]
+
+
+def lines_of(program: str) -> list[dict]:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    said = subprocess.run([sys.executable, "-m", program], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert said.returncode == 0, said.stderr[-3000:]
+    return [json.loads(line) for line in said.stdout.splitlines()]
+
+
+def test_every_kernel_is_started_as_on_a_gpu():
+    """Up to the driver, with Triton's own binding of arguments, tuning and compiling."""
+    started = lines_of("tests.fast.launched")
+    assert {one["kernel"] for one in started} == set(kernels_of(ROOT / "attnlab/fast"))
+    for name in CHOICES:
+        scratch = [one["scratch"] for one in started if one["kernel"].startswith("ladder") and name in one["kernel"]]
+        assert min(scratch) == 0 < max(scratch), "with descriptors, which need memory, and without"
+
+
+def kernels_of(folder: Path) -> Iterator[str]:
+    for file in folder.rglob("*.py"):
+        module = ".".join(file.relative_to(folder).with_suffix("").parts)
+        names = re.findall(r"^def ([a-z]\w*_kernel)\(", file.read_text(), re.MULTILINE)
+        yield from (f"{module}.{name}" for name in names)
+
 
 def test_every_kernel_compiles_for_hopper_and_keeps_its_tiles_in_registers():
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    command = [sys.executable, "-m", "tests.fast.compiled"]
-    said = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2])
-    assert said.returncode == 0, said.stderr[-3000:]
-    found = [json.loads(line) for line in said.stdout.splitlines()]
+    found = lines_of("tests.fast.compiled")
     assert len(found) == 5 * 5 - 1 + len(CHOICES)
     for one in found:
         if one["kernel"] != "delta_kernel" and one["dtype"] != "fp32":
