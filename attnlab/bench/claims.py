@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from attnlab.bench.counting import BACKWARD
 from attnlab.bench.measuring import Row
 from attnlab.bench.memory import growth
 
 AS_FAST, PADDING_FREE, DILATED, EXPONENT = 0.95, 1.5, 10.0, 1.1
+# On an H100 or H200. Triton's tutorial has 395 to 477 TFLOP/s forward on an H100, by compiler and clock.
+TUTORIAL, CAUSAL_SHARE, BACKWARD_RATE, OVER_FLASH, FLASH_TOKENS, VARLEN = 395.0, 0.9, 300.0, 1.1, 4096, 2.4
 LONG = 8192  # tokens from which the promise about dilated windows counts
 
 
@@ -42,6 +45,66 @@ def claims(rows: list[Row]) -> list[Claim]:
         *(_linear(rows, backward) for backward in (False, True)),
     ]
     return [claim for claim in found if claim is not None]
+
+
+def on_hopper(rows: list[Row]) -> list[Claim]:
+    """What is promised of an H100 or H200, in bfloat16, after published speeds of Triton's tutorial."""
+    large = {"tokens": 16384, "width": 128, "dtype": "bfloat16"}
+    full, causal = (_rate(rows, large | {"mask": mask}) for mask in ("full", "causal"))
+    backward = _backward_rate(rows, large | {"mask": "full"})
+    found = [
+        _at_least("forward, full, width 128, 16,384 tokens, TFLOP/s", full, TUTORIAL, large),
+        _at_least("the same causal, as a share of that", causal and full and causal / full, CAUSAL_SHARE, large),
+        _at_least("backward alone, full, TFLOP/s", backward, BACKWARD_RATE, large),
+        _least(
+            f"at least {OVER_FLASH} x torch's flash back end from {FLASH_TOKENS} tokens on, forward",
+            (row for row in _beside(rows, "flash") if row["case"]["tokens"] >= FLASH_TOKENS),
+            OVER_FLASH,
+        ),
+        _least(
+            f"attention without padding at least {VARLEN} x as fast as padded, full",
+            (
+                row for row in rows
+                if row["section"] == "padding" and row["way"] == "packed" and row["case"]["what"] == "attention"
+                and row["case"]["mask"] == "full" and row["case"]["pass"] == "fwd"
+            ),
+            VARLEN,
+        ),
+    ]  # fmt: skip
+    return [claim for claim in found if claim is not None]
+
+
+def _at_least(text: str, got: float | None, limit: float, case: dict[str, Any]) -> Claim | None:
+    return None if not got else Claim(f"{text}: at least {limit:g}", got >= limit, got, named(case))
+
+
+def _row(rows: list[Row], what: dict[str, Any], backward: bool = False) -> Row | None:
+    """Our row of the case that has these sizes."""
+    wanted = (what | {"pass": "fwd+bwd" if backward else "fwd"}).items()
+    about = (row for row in rows if row["section"] == "attention" and row["way"] == "fast" and "ms" in row)
+    return next((row for row in about if wanted <= row["case"].items()), None)
+
+
+def _rate(rows: list[Row], what: dict[str, Any]) -> float | None:
+    row = _row(rows, what)
+    return row and row["tflops"]
+
+
+def _backward_rate(rows: list[Row], what: dict[str, Any]) -> float | None:
+    """Of the backward alone: the time of both passes without that of the forward, 2.5 x its FLOPs."""
+    forward, both = _row(rows, what), _row(rows, what, backward=True)
+    if forward is None or both is None:
+        return None
+    return BACKWARD * forward["tflops"] * forward["ms"] / (both["ms"] - forward["ms"])
+
+
+def _beside(rows: list[Row], other: str) -> Iterable[Row]:
+    """Our rows of forward passes, with the ratio to another way's time in place of the one to torch's own choice."""
+    theirs = {named(row["case"]): row["ms"] for row in rows if row["way"] == other and "ms" in row}
+    for row in rows:
+        where = named(row["case"])
+        if row["section"] == "attention" and row["way"] == "fast" and row["case"]["pass"] == "fwd" and where in theirs:
+            yield row | {"ratio": theirs[where] / row["ms"]}
 
 
 def _least(text: str, rows: Iterable[Row], limit: float) -> Claim | None:

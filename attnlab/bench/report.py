@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from attnlab.bench.claims import Claim, claims, named
+from attnlab.bench.claims import Claim, claims, named, on_hopper
 from attnlab.bench.measuring import Row
 from attnlab.bench.published import NOMINAL, flash_3
 
@@ -39,12 +39,13 @@ def text(found: dict[str, Any]) -> str:
 
 def report(machine: dict[str, Any], ceilings: dict[str, float], rows: list[Row], quick: bool = False) -> dict[str, Any]:
     """What the JSON holds. Promises are about sizes that a quick run does not have."""
+    made = claims(rows) + (on_hopper(rows) if any(name in machine["device"] for name in ("H100", "H200")) else [])
     return {
         "quick": quick,
         "machine": machine,
         "ceilings": ceilings,
         "conventions": LEGEND.splitlines(),
-        "claims": [] if quick else [claim.as_row() for claim in claims(rows)],
+        "claims": [] if quick else [claim.as_row() for claim in made],
         "rows": rows,
     }
 

@@ -279,3 +279,27 @@ def test_the_naive_form_stands_under_the_roof_with_its_tables():
     row = {"way": "naive", "flops_per_byte": 256, "case": case_of}
     assert plot.intensity(row | {"way": "fast"}) == 256
     assert plot.intensity(row) < 64 / 2  # four passes over the table alone are d / 2
+
+
+def test_what_is_promised_of_a_hopper_gpu_is_held_against_its_rows():
+    def row(way, ms, tflops=1.0, mask="full", backward=False, tokens=16384):
+        case = {"tokens": tokens, "width": 128, "mask": mask, "dtype": "bfloat16"}
+        case["pass"] = "fwd+bwd" if backward else "fwd"
+        return {"section": "attention", "case": case, "way": way, "ms": ms, "tflops": tflops}
+
+    rows = [
+        row("fast", 4.0, 500.0), row("flash", 6.0), row("fast", 3.0, 400.0, "causal"),
+        row("fast", 14.0, backward=True), row("fast", 1.0, tokens=4096), row("flash", 1.05, tokens=4096),
+        row("fast", 1.0, tokens=2048), row("flash", 0.5, tokens=2048),
+    ]  # fmt: skip
+    found = {claim.text: (claim.held, pytest.approx(claim.worst)) for claim in claims.on_hopper(rows)}
+    assert found == {
+        "forward, full, width 128, 16,384 tokens, TFLOP/s: at least 395": (True, 500.0),
+        "the same causal, as a share of that: at least 0.9": (False, 0.8),
+        "backward alone, full, TFLOP/s: at least 300": (True, 500.0),  # 2.5 x the forward's work in 10 ms
+        "at least 1.1 x torch's flash back end from 4096 tokens on, forward": (False, 1.05),
+    }
+    assert claims.on_hopper([]) == []
+    machine = {"device": "NVIDIA H200"}
+    assert {one["text"] for one in report.report(machine, {}, rows)["claims"]} >= found.keys()
+    assert not {one["text"] for one in report.report({"device": "Xeon"}, {}, rows)["claims"]} & found.keys()
