@@ -40,6 +40,8 @@ class Problem:
     def theirs(self, device: torch.device) -> dict[str, Any]:
         """torch aligns `is_causal` at the first key; that the last query sees the last key, it has to be told."""
         table = visible(self.queries, self.keys, device) if self.causal else self.mask
+        if self.causal and self.mask is not None:
+            table = table & self.mask
         return {"attn_mask": self.bias if table is None else table, "enable_gqa": self.kv_heads < HEADS}
 
 
@@ -56,6 +58,7 @@ def problems(batch: int, tokens: int, dtype: torch.dtype, device: torch.device) 
     yield replace(square, name="narrow values", features=WIDTH // 2)
     yield replace(square, name="causal, last half", queries=tokens // 2, causal=True)
     yield replace(square, name="causal, last quarter", queries=tokens // 4, causal=True)
+    yield replace(square, name="causal, padding mask", causal=True, mask=real)
     yield replace(square, name="one query", queries=1, causal=True)
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnlab.fast import two_parts
+from attnlab.fast import bands, two_parts
 from attnlab.fast.ladder.naive import naive, visible
 from attnlab.fast.ladder.tiled_torch import Rule, Table, tiled
 from attnlab.fast.problem import Problem, problem
@@ -102,6 +102,8 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
         return Plan("tiled", reason + "the log-sum-exp is asked for, which torch's function does not return")
     if two_parts.serves(given):
         return Plan("sdpa", reason + "torch's kernel, once for the past and once for the queries' own keys")
+    if bands.serves(given):
+        return Plan("sdpa", reason + "torch's kernel, a band of queries at a time over the keys that they may see")
     if given.causal and query.shape[2] != given.key.shape[2]:
         return Plan(
             "tiled", reason + "torch aligns causal attention at the first key, not the last, unless given a table"
@@ -113,26 +115,34 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
 
 def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
     query, key, value = given.query, given.key, given.value
-    queries, keys = query.shape[2], key.shape[2]
-    if keys == 0:  # torch divides by nothing
+    if key.shape[2] == 0:  # torch divides by nothing
         return _tiled(given)
-    table, causal, split = given.mask, given.causal, two_parts.serves(given)
-    if causal and not split and (table is not None or given.bias is not None or queries != keys):
-        seen = visible(queries, keys, query.device)
-        table, causal = seen if table is None else table & seen, False
-    if given.bias is not None:
-        table = given.bias if table is None else given.bias.masked_fill(~table, -torch.inf)
     features = value.shape[-1]
     if features != query.shape[-1]:  # the fused kernels want one width; zeros change no score and no output
         widest = max(features, query.shape[-1])
         query, key, value = (F.pad(t, (0, widest - t.shape[-1])) for t in (query, key, value))
-    if split:
+    if two_parts.serves(given):
         output = two_parts.in_two_parts(query, key, value, given.scale)
+    elif bands.serves(given):
+        output = bands.in_bands(given, query, key, value)
     else:
+        table, causal = _table(given)
         output = F.scaled_dot_product_attention(
             query, key, value, table, is_causal=causal, scale=given.scale, enable_gqa=given.group > 1
         )
     return output if output.shape[-1] == features else output[..., :features], None
+
+
+def _table(given: Problem) -> tuple[Tensor | None, bool]:
+    """What torch's function takes for a mask, and whether it has to be causal besides: it takes not both."""
+    queries, keys = given.query.shape[2], given.key.shape[2]
+    table, causal = given.mask, given.causal
+    if causal and (table is not None or given.bias is not None or queries != keys):
+        seen = visible(queries, keys, given.query.device)
+        table, causal = seen if table is None else table & seen, False
+    if given.bias is not None:
+        table = given.bias if table is None else given.bias.masked_fill(~table, -torch.inf)
+    return table, causal
 
 
 def _tiled(given: Problem) -> tuple[Tensor, Tensor]:

@@ -14,18 +14,13 @@ Each call gives an output and the log-sum-exp of each row of scores, and results
 
 Backward each part is given the merged output and lse: exp(score - lse) is the weight in the whole row then, and
 rowsum(dO * O) the whole row's, too. So no table of queries * keys, which torch's function wants for such a mask.
-
-torch's function keeps the log-sum-exp to itself. This calls the operator behind it, whose name begins with an
-underscore: `serves` looks whether it is there, and without it our tiled form takes over.
 """
 
 import torch
 from torch import Tensor
 
+from attnlab.fast import cpu_flash
 from attnlab.fast.problem import Problem
-
-FORWARD = "_scaled_dot_product_flash_attention_for_cpu"
-BACKWARD = FORWARD + "_backward"
 
 
 def serves(given: Problem) -> bool:
@@ -37,23 +32,20 @@ def serves(given: Problem) -> bool:
         and given.bias is None
         and given.query.device.type == "cpu"
         and 0 not in given.query.shape
-        and hasattr(torch.ops.aten, FORWARD)
-        and hasattr(torch.ops.aten, BACKWARD)
+        and cpu_flash.there()
     )
 
 
 def in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """query (batch, heads, queries, width), key and value with as many or fewer heads, more tokens, the same width."""
-    rows = (tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in (query, key, value))
-    return _TwoParts.apply(*rows, scale)
+    return _TwoParts.apply(*cpu_flash.rows_together(query, key, value), scale)
 
 
 class _TwoParts(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, scale):
-        attend = getattr(torch.ops.aten, FORWARD)
         (first, lse_1), (second, lse_2) = (
-            attend(query, key[:, :, part], value[:, :, part], is_causal=causal, scale=scale)
+            cpu_flash.forward(query, key[:, :, part], value[:, :, part], causal=causal, scale=scale)
             for part, causal in _parts(query, key)
         )
         lse = torch.logaddexp(lse_1, lse_2)
@@ -67,9 +59,11 @@ class _TwoParts(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         query, key, value, output, lse = ctx.saved_tensors
-        differentiate, grad = getattr(torch.ops.aten, BACKWARD), grad.contiguous()
+        grad = grad.contiguous()
         (d_query, *first), (more, *second) = (
-            differentiate(grad, query, key[:, :, part], value[:, :, part], output, lse, 0.0, causal, scale=ctx.scale)
+            cpu_flash.backward(
+                grad, query, key[:, :, part], value[:, :, part], output, lse, causal=causal, scale=ctx.scale
+            )
             for part, causal in _parts(query, key)
         )
         d_key, d_value = (torch.cat(both, dim=2) for both in zip(first, second, strict=True))

@@ -172,7 +172,7 @@ def test_memory_grows_with_the_tokens_not_with_their_square(causal):
     [
         ({}, "sdpa", "torch's function expresses it"),
         ({"causal": True}, "sdpa", "once for the past"),
-        ({"causal": True, "mask": torch.ones(4).bool()}, "tiled", "aligns causal attention at the first key"),
+        ({"causal": True, "mask": torch.ones(4).bool()}, "sdpa", "a band of queries at a time"),
         ({"return_lse": True}, "tiled", "log-sum-exp"),
         ({"bias": torch.zeros(3, 4, requires_grad=True)}, "tiled", "bias no gradient"),
         ({"bias": torch.zeros(3, 4)}, "sdpa", "expresses it"),

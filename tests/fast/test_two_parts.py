@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attnlab.fast import attention, explain, two_parts
+from attnlab.fast import attention, cpu_flash, explain
 from attnlab.fast.ladder.naive import naive
 
 
@@ -68,7 +68,7 @@ def test_a_single_query_sees_everything_and_needs_no_mask():
 
 
 def test_without_torchs_operator_the_tiled_form_takes_over(monkeypatch):
-    monkeypatch.setattr(two_parts, "FORWARD", "_gone")
+    monkeypatch.setattr(cpu_flash, "FORWARD", "_gone")
     (query, key, value), _ = tensors(5, 9)
     assert explain(query, key, value, causal=True).using == "tiled"
     torch.testing.assert_close(attention(query, key, value, causal=True), naive(query, key, value, causal=True)[0])
