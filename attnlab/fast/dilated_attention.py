@@ -8,8 +8,9 @@ zeros, as published: a key with score 0 and value relative[c, j], which takes ab
 
 Dai et al. 2021 (PDAN), the core of its dilated attention layer; the projections and the block around it are the
 caller's. Their code unfolds keys and values to `taps` copies each and keeps all that is computed from them. Here a tap
-is a shifted view. Saved for the backward are the inputs and the log-sum-exp over the taps, one number for each channel
-and place: exp(score - lse) is a weight again. On a CPU it goes a few channels at a time, which the cache holds.
+is a shifted view, and what is kept for the backward are the inputs. On a CPU it goes a few channels at a time, which
+the cache holds, and makes the weights again: no more work than from a log-sum-exp. The kernels keep that one, a number
+for each channel and place.
 """
 
 from __future__ import annotations
@@ -86,28 +87,20 @@ def _functions(query: Tensor):
     return in_pieces, backward_in_pieces
 
 
-def in_pieces(query, key, value, relative, dilation: int, keep: bool) -> tuple[Tensor, Tensor | None]:
-    """Output, and if it is to be kept the log-sum-exp: (batch, channels, tokens) both."""
+def in_pieces(query, key, value, relative, dilation: int, keep: bool) -> tuple[Tensor, None]:
+    """The output (batch, channels, tokens), and nothing for the backward."""
     output = torch.empty_like(query)
-    lse = torch.empty_like(query, dtype=_accumulator(query)) if keep else None
     for piece in _pieces(query):
         q, k, v, rel = _parts(piece, query, key, value, relative)
-        weights = _scores(q, k, dilation, rel.shape[-1])
-        own = weights.logsumexp(dim=0)
-        if keep:
-            lse[piece] = own
-        weights.sub_(own).exp_()
-        mixed = torch.einsum("jct,cj->ct", weights, rel)
-        for weight, (places, keys) in zip(weights, taps_of(rel.shape[-1], dilation, q.shape[-1]), strict=True):
-            mixed[:, places].addcmul_(weight[:, places], v[:, keys])
-        output[piece] = mixed
-    return output, lse
+        taps = taps_of(rel.shape[-1], dilation, q.shape[-1])
+        output[piece] = _mix(_scores(q, k, taps).softmax(dim=0), _values(v, rel, taps))
+    return output, None
 
 
 def backward_in_pieces(query, key, value, relative, lse, grad, dilation: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """With p the weights, s the scores and g the output's gradient at each place, and k, v those of its tap j,
+    """With p the weights, o the output and g its gradient at each place, and k, v those of its tap j,
 
-    dp_j = g (v + relative_j)      ds_j = p_j (dp_j - sum over i of p_i dp_i)
+    ds_j = p_j g (v + relative_j - o)
     dq = sum of ds_j k      dk += ds_j q      dv += p_j g      drelative_j = sum over places of p_j g
     """
     grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
@@ -116,12 +109,9 @@ def backward_in_pieces(query, key, value, relative, lse, grad, dilation: int) ->
         q, k, v, rel = _parts(piece, query, key, value, relative)
         g = grad[piece].to(q.dtype).contiguous()
         taps = taps_of(rel.shape[-1], dilation, q.shape[-1])
-        p = _scores(q, k, dilation, rel.shape[-1]).sub_(lse[piece]).exp_()
-        ds = g * rel.T[:, :, None]
-        for dp, (places, keys) in zip(ds, taps, strict=True):
-            dp[:, places].addcmul_(g[:, places], v[:, keys])
-        ds.sub_((p * ds).sum(dim=0)).mul_(p)
-        p.mul_(g)
+        p, ds = _scores(q, k, taps).softmax(dim=0), _values(v, rel, taps)
+        ds.sub_(_mix(p, ds))
+        ds.mul_(p.mul_(g))
         d_relative[piece[1]] += p.sum(dim=-1).T
         dq, dk, dv = (torch.zeros_like(q) for _ in range(3))
         for from_score, from_value, (places, keys) in zip(ds, p, taps, strict=True):
@@ -143,12 +133,28 @@ def taps_of(taps: int, dilation: int, tokens: int) -> list[tuple[slice, slice]]:
     return found
 
 
-def _scores(q: Tensor, k: Tensor, dilation: int, taps: int) -> Tensor:
+def _scores(q: Tensor, k: Tensor, taps: list[tuple[slice, slice]]) -> Tensor:
     """(taps, channels, tokens); 0 where the key would lie beyond an end."""
-    scores = q.new_zeros(taps, *q.shape)
-    for score, (places, keys) in zip(scores, taps_of(taps, dilation, q.shape[-1]), strict=True):
+    scores = q.new_zeros(len(taps), *q.shape)
+    for score, (places, keys) in zip(scores, taps, strict=True):
         torch.mul(q[:, places], k[:, keys], out=score[:, places])
     return scores
+
+
+def _values(v: Tensor, rel: Tensor, taps: list[tuple[slice, slice]]) -> Tensor:
+    """(taps, channels, tokens): the values with their relative term, which stands alone beyond an end."""
+    values = rel.T[:, :, None].repeat(1, 1, v.shape[-1])
+    for value, (places, keys) in zip(values, taps, strict=True):
+        value[:, places] += v[:, keys]
+    return values
+
+
+def _mix(weights: Tensor, values: Tensor) -> Tensor:
+    """The sum over the taps of their products, (channels, tokens), without all products at once."""
+    mixed = weights[0] * values[0]
+    for weight, value in zip(weights[1:], values[1:], strict=True):
+        mixed.addcmul_(weight, value)
+    return mixed
 
 
 def _pieces(query: Tensor) -> list[tuple[int, slice]]:

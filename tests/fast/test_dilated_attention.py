@@ -173,6 +173,24 @@ def test_ten_times_less_memory_than_the_unfolded_form():
     assert 10 * ours[1] <= theirs[1]
 
 
+def test_nothing_but_the_inputs_is_kept_for_the_backward():
+    drawn = leaves(8192, batch=1, channels=512, dtype=torch.float32)
+    grad = torch.ones_like(drawn[0])
+    extra = extra_memory(forward_and_backward(partial(dilated_attention, dilation=1), *drawn, grad=grad))
+    assert extra < 4 * drawn[0].numel()  # a number for each channel and place would be as much already
+
+
+def test_a_nan_reaches_only_the_places_that_have_it_as_a_tap():
+    drawn = leaves(24, batch=1)
+    with torch.no_grad():
+        drawn[1][..., 10] = torch.nan
+    output, d_query, d_key, d_value, _ = with_gradients(partial(dilated_attention, dilation=4), drawn)
+    wrong = [(~result.isfinite()).any(dim=1)[0].nonzero().flatten().tolist() for result in (output, d_query)]
+    assert wrong == [[6, 10, 14]] * 2
+    for result in (d_key, d_value):
+        assert result[..., [*range(2), *range(3, 6), 7, 9, 11, 13, 15, *range(19, 24)]].isfinite().all()
+
+
 def test_memory_is_linear():
     taken = []
     for tokens in (1 << 15, 1 << 16):

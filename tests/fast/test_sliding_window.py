@@ -1,4 +1,4 @@
-"""Sliding windows see what a mask of the whole table would let them see, in linear memory."""
+"""Sliding windows see what a mask of the whole table would let them see, in linear memory: in strips, or tap by tap."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnlab.fast import flex, sliding_attention
+from attnlab.fast import flex, sliding_attention, sliding_window, window_taps
 from attnlab.fast.ladder.naive import naive
 from attnlab.fast.problem import problem
 from tests.fast.gradients import (
@@ -35,6 +35,15 @@ def leaves(tokens, *, batch=2, heads=4, kv_heads=2, width=8, features=6, **optio
     return draw(*shapes, **options)
 
 
+STRIPS, TAPS = 0, 1 << 60  # for FEW: no window has so few keys, or every one
+
+
+@pytest.fixture(params=[STRIPS, TAPS], ids=["strips", "taps"])
+def form(request, monkeypatch):
+    """Either form, whatever the window."""
+    monkeypatch.setattr(sliding_window, "FEW", request.param)
+
+
 WINDOWS = [
     # tokens, left, right, dilation
     (1, 0, 0, 1),
@@ -53,7 +62,7 @@ WINDOWS = [
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_output_and_gradients_are_those_of_the_table(window, dtype, tolerance):
+def test_output_and_gradients_are_those_of_the_table(window, dtype, tolerance, form):
     tokens, left, right, dilation = window
     options = dict(left=left, right=right, dilation=dilation)
     drawn = leaves(tokens, dtype=dtype)
@@ -64,14 +73,18 @@ def test_output_and_gradients_are_those_of_the_table(window, dtype, tolerance):
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(1, 150), st.integers(0, 80), st.integers(0, 80), st.integers(1, 6), st.sampled_from([(4, 1), (3, 3)]),
-    st.booleans(), st.sampled_from([None, 0.0, 0.3, -1.0]),
+    st.booleans(), st.sampled_from([None, 0.0, 0.3, -1.0]), st.sampled_from([STRIPS, sliding_window.FEW, TAPS]),
+    st.sampled_from([1, 100, window_taps.PIECE]),
 )  # fmt: skip
-def test_any_window_of_any_layout(tokens, left, right, dilation, heads, heads_behind, scale):
+def test_any_window_of_any_layout(tokens, left, right, dilation, heads, heads_behind, scale, few, piece):
     options = dict(left=left, right=right, dilation=dilation, scale=scale)
-    drawn = leaves(tokens, batch=1, heads=heads[0], kv_heads=heads[1], width=5, features=7)
+    drawn = leaves(tokens, batch=2, heads=heads[0], kv_heads=heads[1], width=5, features=7)
     if heads_behind:  # (batch, tokens, heads, width) in memory
         drawn = [t.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_() for t in drawn]
-    got = with_gradients(partial(sliding_attention, **options), drawn)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sliding_window, "FEW", few)
+        patch.setattr(window_taps, "PIECE", piece)
+        got = with_gradients(partial(sliding_attention, **options), drawn)
     assert_same(got, with_gradients(partial(in_a_table, **options), drawn), 1e-10)
 
 
@@ -91,37 +104,93 @@ def test_no_token_gives_no_output():
     assert [result.shape for result in got] == [(2, 4, 0, 6), *(leaf.shape for leaf in drawn)]
 
 
-def test_gradcheck():
+def test_gradcheck(form):
     drawn = leaves(37, batch=1, heads=2, kv_heads=1, width=3, features=2)
     assert torch.autograd.gradcheck(partial(sliding_attention, left=4, right=2), drawn)
     assert torch.autograd.gradcheck(partial(sliding_attention, left=2, right=3, dilation=3), drawn)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_errs_at_most_twice_as_much_as_the_table(dtype):
+def test_half_precision_errs_at_most_twice_as_much_as_the_table(dtype, form):
     drawn = leaves(150, width=32, features=32, dtype=dtype)
     for options in (dict(left=20, right=10), dict(left=4, right=4, dilation=5)):
         assert_within_the_budget(partial(sliding_attention, **options), partial(in_a_table, **options), drawn)
 
 
-def test_the_same_bits_every_time():
+def test_the_same_bits_every_time(form):
     assert_same_bits_twice(partial(sliding_attention, left=9, right=30, dilation=2), leaves(300, dtype=torch.float32))
 
 
-def test_nothing_beyond_the_ends_is_read():
+def test_nothing_beyond_the_ends_is_read(form):
     drawn = leaves(75)
     options = dict(left=6, right=40, dilation=2)
     got = with_gradients(partial(sliding_attention, **options), [inside_poison(leaf) for leaf in drawn])
     assert_same(got, with_gradients(partial(sliding_attention, **options), drawn), 1e-12)
 
 
-def test_a_far_key_changes_nothing():
+def test_a_far_key_changes_nothing(form):
     query, key, value = leaves(200, dtype=torch.float32)
     before = sliding_attention(query, key, value, left=10, right=5)
     with torch.no_grad():
         key[:, :, 100] += 100
     changed = (sliding_attention(query, key, value, left=10, right=5) != before).any(dim=-1).any(dim=(0, 1))
     assert changed.nonzero().flatten().tolist() == list(range(95, 111))
+
+
+def test_as_many_keys_as_go_tap_by_tap_and_one_more_are_right_in_both_forms(monkeypatch):
+    drawn = leaves(150)
+    for right in (sliding_window.FEW - 4, sliding_window.FEW - 3):
+        window = partial(sliding_attention, left=3, right=right, dilation=2)
+        found = []
+        for few in (STRIPS, TAPS):
+            monkeypatch.setattr(sliding_window, "FEW", few)
+            found.append(with_gradients(window, drawn))
+        assert_same(*found, 1e-12)
+
+
+def test_few_keys_go_tap_by_tap_and_so_do_those_that_a_short_sequence_has(monkeypatch):
+    taken = []
+
+    def recorded(*arguments):
+        taken.append(arguments[3:5])
+        return window_taps.few_taps(*arguments)
+
+    monkeypatch.setattr(sliding_window, "few_taps", recorded)
+    few = sliding_window.FEW
+    for tokens, left, dilation in ((100, few - 1, 1), (100, few, 1), (30, 100, 15), (4, 100, 1)):
+        sliding_attention(*leaves(tokens), left=left, right=0, dilation=dilation)
+    assert taken == [(few - 1, 0), (1, 0), (3, 0)]
+
+
+def test_no_nan_leaks_out_of_a_window_of_a_few_keys():
+    query, key, value = drawn = leaves(200)
+    with torch.no_grad():
+        key[:, :, 100], value[:, :, 100] = torch.nan, torch.inf
+    output, *gradients = with_gradients(partial(sliding_attention, left=2, right=1, dilation=5), drawn)
+    hit = torch.tensor([95, 100, 105, 110])  # whoever sees the key at 100
+    for result, reached in ((output, hit), (gradients[0], hit), *((g, _seen_from(hit)) for g in gradients[1:])):
+        wrong = (~result.isfinite()).any(dim=-1).any(dim=(0, 1))
+        assert set(wrong.nonzero().flatten().tolist()) <= set(reached.tolist())
+    assert not output[:, :, hit].isfinite().any()
+
+
+def _seen_from(places):
+    return (places[:, None] + torch.tensor([-10, -5, 0, 5])).flatten()
+
+
+def test_a_gradient_that_is_one_number_for_all_places(form):
+    drawn = leaves(60)
+    options = dict(left=2, right=1, dilation=3)
+    got, want = (torch.autograd.grad(way(*drawn, **options).sum(), drawn) for way in (sliding_attention, in_a_table))
+    assert_same(got, want, 1e-10)
+
+
+def test_a_window_of_three_keys_takes_far_less_than_a_copy_of_the_keys():
+    drawn = leaves(1 << 15, batch=1, heads=4, kv_heads=4, width=32, features=32, dtype=torch.float32)
+    window, copy = partial(sliding_attention, left=1, right=1, dilation=16), 4 * drawn[1].numel()
+    grad = torch.ones_like(drawn[0])
+    assert extra_memory(forward(window, *drawn)) < copy / 2
+    assert extra_memory(forward_and_backward(window, *drawn, grad=grad)) < copy
 
 
 @pytest.mark.parametrize("dilation", [1, 4])
