@@ -121,7 +121,7 @@ def _dilated(rows: list[Row]) -> Claim | None:
         row
         for row in rows
         if row["section"] == "windows" and row["way"] == "fast" and "ratio" in row
-        and row["case"].get("taps") == 3 and row["case"]["dilation"] > 1 and row["case"]["tokens"] >= LONG
+        and row["case"].get("taps") == 3 and row["case"]["tokens"] >= LONG
     ]  # fmt: skip
     if not about:
         return None
