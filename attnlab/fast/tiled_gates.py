@@ -21,7 +21,7 @@ from torch.nn.grad import conv2d_weight
 from attnlab.fast.gate_mlp import mlp, mlp_backward
 from attnlab.fast.plain_gates import gates_of_maps, mean_and_largest
 
-CACHED = 1 << 22  # bytes of features taken at once: with grad and two buffers a common cache of 32 MB holds them
+CACHED = 1 << 23  # bytes of features taken at once: a common cache of 32 MB holds them, their gradient and a buffer
 
 
 def squeeze_excitation(
@@ -67,7 +67,7 @@ class _SqueezeExcitation(torch.autograd.Function):
             summary, hidden, gates = (t[items] for t in kept)
             d_summary, d_weight = mlp_backward((g * x).sum(dim=2), gates, hidden, summary, down, up)
             d_weights.append(d_weight)
-            torch.addcmul(d_summary[:, 0, :, None] / x.shape[2], g, gates[:, :, None], out=d_features[items])
+            torch.mul(g, gates[:, :, None], out=d_features[items]).add_(d_summary[:, 0, :, None] / x.shape[2])
         wanted = zip(_summed(d_weights), ctx.needs_input_grad[1:], strict=True)
         return d_features, *(d if needed else None for d, needed in wanted)
 
@@ -140,11 +140,11 @@ class _CBAM(torch.autograd.Function):
             gated = x * gates[:, :, None]
             d_places = (g * gated).sum(dim=1)
             d_maps, d_kernel = _place_gates_backward(d_places, place_gates, maps, kernel, ctx.size)
-            d_gated = _summarised_backward(gated, maps, d_maps, dim=1).addcmul_(g, place_gates[:, None])
+            d_gated = _summarised_backward(gated, maps, d_maps, dim=1).add_(g * place_gates[:, None])
             d_gates = (d_gated * x).sum(dim=2)
             d_summary, d_weight = mlp_backward(d_gates, gates, hidden, summary, reduce, expand)
             d = _summarised_backward(x, summary, d_summary, dim=2)
-            torch.addcmul(d, d_gated, gates[:, :, None], out=d_features[items])
+            torch.add(d, d_gated.mul_(gates[:, :, None]), out=d_features[items])
             d_weights.append((*d_weight[:2], d_kernel))
         return d_features, *_summed(d_weights), None
 
@@ -164,7 +164,7 @@ def _chunks(features: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def _joined(kept: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """What the chunks have kept, each kind as one tensor."""
-    return [torch.cat(parts) for parts in zip(*kept, strict=True)]
+    return [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*kept, strict=True)]
 
 
 def _summed(grads: list[tuple[Tensor, ...]]) -> list[Tensor]:
@@ -176,7 +176,7 @@ def _summarised_backward(x: Tensor, summary: Tensor, d_summary: Tensor, dim: int
     """The gradient of `x` through its mean and its maximum along `dim`."""
     at = torch.eq(x, summary[:, 1].unsqueeze(dim), out=torch.empty_like(x))  # as numbers: torch adds up bools slowly
     d_mean, d_largest = d_summary[:, 0] / x.shape[dim], d_summary[:, 1] / at.sum(dim)
-    return torch.addcmul(d_mean.unsqueeze(dim), at, d_largest.unsqueeze(dim), out=at)
+    return at.mul_(d_largest.unsqueeze(dim)).add_(d_mean.unsqueeze(dim))  # `addcmul` is slow where it has to stretch
 
 
 def _place_gates_backward(
