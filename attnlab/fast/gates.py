@@ -46,10 +46,10 @@ def squeeze_excitation(
     _check_weight(features, "down_bias", down_bias, (hidden,))
     _check_weight(features, "up_bias", up_bias, (channels,))
     way = _way(using, features, down, up, down_bias, up_bias)
-    if way is plain_gates:  # takes features as they are
+    if features.ndim == 4:
         return way.squeeze_excitation(features, down, up, down_bias, up_bias)
     folded = features[None] if features.ndim == 3 else features.flatten(0, -4)
-    return way.squeeze_excitation(folded.flatten(2), down, up, down_bias, up_bias).reshape(features.shape)
+    return way.squeeze_excitation(folded, down, up, down_bias, up_bias).reshape(features.shape)
 
 
 def channel_attention(
@@ -65,8 +65,7 @@ def channel_attention(
     """
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_mlp(features, reduce, expand)
-    gates = _way(using, features, reduce, expand).channel_attention(features.flatten(2), reduce, expand)
-    return gates[:, :, None, None]
+    return _way(using, features, reduce, expand).channel_attention(features, reduce, expand)
 
 
 def spatial_attention(
@@ -79,8 +78,7 @@ def spatial_attention(
     """
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_kernel(features, kernel)
-    size = tuple(features.shape[-2:])
-    return _way(using, features, kernel).spatial_attention(features.flatten(2), kernel, size).unflatten(1, (1, *size))
+    return _way(using, features, kernel).spatial_attention(features, kernel)
 
 
 def cbam(
@@ -99,9 +97,8 @@ def cbam(
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_mlp(features, reduce, expand)
     _check_kernel(features, kernel)
-    size = tuple(features.shape[-2:])
     way = _way(using, features, reduce, expand, kernel, forward_pays=True)
-    return way.cbam(features.flatten(2), reduce, expand, kernel, size).unflatten(2, size)
+    return way.cbam(features, reduce, expand, kernel)
 
 
 def _way(using: str | None, features: Tensor, *weights: Tensor | None, forward_pays: bool = False) -> ModuleType:

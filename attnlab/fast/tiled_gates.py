@@ -4,8 +4,8 @@ What torch's operations do one after the other, they do here for as many items a
 then finds in the cache what the first has read, and what was multiplied to be summed goes to a buffer that stays there.
 The gradients are written out, for the same reason: autograd would store a tensor of the features' size at every step.
 
-Features are (batch, channels, places), in any order in memory; nothing is copied to change it. Half precision is
-computed in float32. Where a maximum is shared, its gradient is shared evenly, as torch's `amax` does.
+Below the four functions features are (batch, channels, places), in any order in memory; nothing is copied to change it.
+Half precision is computed in float32. Where a maximum is shared, its gradient is shared evenly, as torch's `amax` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 from attnlab.fast.gate_mlp import mlp, mlp_backward
-from attnlab.fast.plain_gates import gates_of_maps, mean_and_largest
+from attnlab.fast.plain_gates import mean_and_largest
 
 CACHED = 1 << 23  # bytes of features taken at once: a common cache of 32 MB holds them, their gradient and a buffer
 
@@ -27,23 +27,26 @@ CACHED = 1 << 23  # bytes of features taken at once: a common cache of 32 MB hol
 def squeeze_excitation(
     features: Tensor, down: Tensor, up: Tensor, down_bias: Tensor | None, up_bias: Tensor | None
 ) -> Tensor:
-    """Features (batch, channels, places) times their channels' gates."""
-    return _SqueezeExcitation.apply(features, down, up, down_bias, up_bias)
+    """Features (batch, channels, y, x) times their channels' gates."""
+    output = _SqueezeExcitation.apply(features.flatten(2), down, up, down_bias, up_bias)
+    return output.unflatten(2, features.shape[2:])
 
 
 def channel_attention(features: Tensor, reduce: Tensor, expand: Tensor) -> Tensor:
-    """The channels' gates (batch, channels)."""
-    return _ChannelAttention.apply(features, reduce, expand)
+    """The channels' gates (batch, channels, 1, 1)."""
+    return _ChannelAttention.apply(features.flatten(2), reduce, expand)[:, :, None, None]
 
 
-def spatial_attention(features: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """The places' gates (batch, places); size: places are y and x."""
-    return _SpatialAttention.apply(features, kernel, size)
+def spatial_attention(features: Tensor, kernel: Tensor) -> Tensor:
+    """The places' gates (batch, 1, y, x)."""
+    size = tuple(features.shape[2:])
+    return _SpatialAttention.apply(features.flatten(2), kernel, size).unflatten(1, (1, *size))
 
 
-def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features (batch, channels, places) times both gates."""
-    return _CBAM.apply(features, reduce, expand, kernel, size)
+def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
+    """Features (batch, channels, y, x) times both gates."""
+    size = tuple(features.shape[2:])
+    return _CBAM.apply(features.flatten(2), reduce, expand, kernel, size).unflatten(2, size)
 
 
 class _SqueezeExcitation(torch.autograd.Function):
@@ -98,7 +101,7 @@ class _SpatialAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, kernel, size):
         maps = torch.cat([mean_and_largest(x, dim=1) for _, x in _chunks(features)])
-        place_gates = gates_of_maps(maps, kernel, size)
+        place_gates = _place_gates(maps, kernel, size)
         ctx.save_for_backward(features, kernel, maps, place_gates)
         ctx.size = size
         return place_gates.to(features.dtype)
@@ -123,7 +126,7 @@ class _CBAM(torch.autograd.Function):
             hidden, gates = mlp(summary, reduce, expand)
             gated = x * gates[:, :, None]
             maps = mean_and_largest(gated, dim=1)
-            place_gates = gates_of_maps(maps, kernel, size)
+            place_gates = _place_gates(maps, kernel, size)
             torch.mul(gated, place_gates[:, None], out=output[items])
             kept.append((summary, hidden, gates, maps, place_gates))
         ctx.save_for_backward(features, reduce, expand, kernel, *_joined(kept))
@@ -177,6 +180,12 @@ def _summarised_backward(x: Tensor, summary: Tensor, d_summary: Tensor, dim: int
     at = torch.eq(x, summary[:, 1].unsqueeze(dim), out=torch.empty_like(x))  # as numbers: torch adds up bools slowly
     d_mean, d_largest = d_summary[:, 0] / x.shape[dim], d_summary[:, 1] / at.sum(dim)
     return at.mul_(d_largest.unsqueeze(dim)).add_(d_mean.unsqueeze(dim))  # `addcmul` is slow where it has to stretch
+
+
+def _place_gates(maps: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """The convolution over two maps (items, 2, places) and the sigmoid: (items, places)."""
+    kernel = kernel.to(maps.dtype)
+    return F.conv2d(maps.unflatten(2, size), kernel, padding=kernel.shape[-1] // 2).flatten(1).sigmoid()
 
 
 def _place_gates_backward(

@@ -76,12 +76,11 @@ def main(dtype: torch.dtype, channels: int, side: int, last: bool) -> None:
     features, down, up, down_bias, up_bias, kernel = (torch.randn(s).to(dtype).requires_grad_() for s in shapes)
     if last:
         features = features.to(memory_format=torch.channels_last)
-    flat, size = features.flatten(2), (side, side)
     for output in (
-        triton_gates.squeeze_excitation(flat, down, up, down_bias, up_bias),
-        triton_gates.channel_attention(flat, down, up),
-        triton_gates.spatial_attention(flat, kernel, size),
-        triton_gates.cbam(flat, down, up, kernel, size),
+        triton_gates.squeeze_excitation(features, down, up, down_bias, up_bias),
+        triton_gates.channel_attention(features, down, up),
+        triton_gates.spatial_attention(features, kernel),
+        triton_gates.cbam(features, down, up, kernel),
     ):
         output.backward(torch.zeros_like(output))
 
