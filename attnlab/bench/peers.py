@@ -1,6 +1,9 @@
 """Layers of other libraries beside ours with the same weights: equal outputs first, then their times.
 
 Each peer is compared with itself in float64. What is not installed is named, and not measured.
+
+`pip install '.[peers]'` brings all of them. vit-pytorch asks for torchvision, which we do not use: where there is
+none for your build of torch, `pip install --no-deps vit-pytorch` and `pip install einops` do.
 """
 
 from __future__ import annotations
@@ -8,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,10 +28,13 @@ from attnlab.fast.packing import layout, pack, packed_attention, unpack
 
 def rows(setting: Setting) -> Iterator[Row]:
     for package, cases in PEERS.items():
-        if find_spec(package) is None:
-            yield {"section": "peers", "case": {"peer": package}, "way": package, "ours": False, "why": "not installed"}
+        try:
+            found = list(cases(setting))
+        except ImportError as missing:
+            why = f"not installed: {missing}"
+            yield {"section": "peers", "case": {"peer": package}, "way": package, "ours": False, "why": why}
             continue
-        for case in cases(setting):
+        for case in found:
             yield from measured(case, setting)
 
 
@@ -99,9 +106,7 @@ def _config(kind: Any, setting: Setting, implementation: str) -> Any:
 def _both(module: Any, config: Any, setting: Setting) -> dict[str, nn.Module]:
     """The same weights in transformers' plain form and in the one over torch's function."""
     torch.manual_seed(0)
-    plain = module(_config(config, setting, "eager")).to(setting.device, _dtype(setting)).eval().requires_grad_(False)
-    fused = module(_config(config, setting, "sdpa")).to(setting.device, _dtype(setting)).eval().requires_grad_(False)
-    fused.load_state_dict(plain.state_dict())
+    plain, fused = _same(*(module(_config(config, setting, how)) for how in ("eager", "sdpa")), setting=setting)
     return {"transformers eager": plain, "transformers sdpa": fused}
 
 
@@ -168,49 +173,96 @@ def bert_layer(setting: Setting) -> Case:
     return _case("BERT layer, lengths 0.2 to 1", peers, theirs, {"fast": ours}, x, setting, real)
 
 
-# ---------------------------------------------------------------------- x-transformers, vit-pytorch
+# ---------------------------------------------------------------------- x-transformers
 
 
 def x_transformers_cases(setting: Setting) -> Iterator[Case]:
-    """Their `Attention`, plain and with flash=True: projections without biases in front and behind."""
-    from x_transformers.x_transformers import Attention
+    """Their `Attention` and a whole layer of their `Encoder`, plain and with flash=True."""
+    from x_transformers.x_transformers import Attention, Encoder
 
     batch, tokens, count, width = _size(setting)
+    x = _tokens(setting, batch, tokens, count * width)
     for causal in (False, True):
         build = partial(Attention, dim=count * width, heads=count, dim_head=width, causal=causal)
-        plain, fused = (
-            build(flash=flash).to(setting.device, _dtype(setting)).eval().requires_grad_(False)
-            for flash in (False, True)
-        )
-        fused.load_state_dict(plain.state_dict())
-
-        def ours(x: Tensor, own: nn.Module = plain, causal: bool = causal) -> Tensor:
-            parts = (heads(project(x), count) for project in (own.to_q, own.to_k, own.to_v))
-            return own.to_out(joined(attention(*parts, causal=causal)))
-
-        def theirs(module: nn.Module, x: Tensor) -> Tensor:
-            output = module(x)
-            return output[0] if isinstance(output, tuple) else output
-
-        x = _tokens(setting, batch, tokens, count * width)
+        plain, fused = _same(build(), build(flash=True), setting=setting)
         peers = {"x-transformers": plain, "x-transformers flash": fused}
-        yield _case("x-transformers Attention", peers, theirs, {"fast": ours}, x, setting, causal=causal)
+        ours = partial(_x_attention, plain, causal=causal)
+        yield _case("x-transformers Attention", peers, _call, {"fast": ours}, x, setting, causal=causal)
+
+    build = partial(Encoder, dim=count * width, depth=1, heads=count, attn_dim_head=width)
+    plain, fused = _same(build(), build(attn_flash=True), setting=setting)
+    peers = {"x-transformers": plain, "x-transformers flash": fused}
+    yield _case("x-transformers Encoder", peers, _call, {"fast": partial(_x_encoder, plain)}, x, setting)
+
+
+def _x_attention(own: Any, x: Tensor, causal: bool = False) -> Tensor:
+    """Projections without biases in front and behind."""
+    parts = (heads(project(x), own.heads) for project in (own.to_q, own.to_k, own.to_v))
+    return own.to_out(joined(attention(*parts, causal=causal)))
+
+
+def _x_encoder(own: Any, x: Tensor) -> Tensor:
+    """Attention and the feed-forward part, each behind a norm and added to what it was given; one more norm last."""
+    for (norm, *_), block, _ in own.layers:
+        x = x + (_x_attention(block, norm(x)) if hasattr(block, "to_q") else block(norm(x)))
+    return own.final_norm(x)
+
+
+# ---------------------------------------------------------------------- vit-pytorch
 
 
 def vit_pytorch_cases(setting: Setting) -> Iterator[Case]:
-    """Their `Attention`: a norm, one projection to query, key and value, and one behind. No fused form there."""
-    from vit_pytorch.vit import Attention
-
+    """Their `Attention` and a whole layer of their `Transformer`: 14 x 14 patches and the class token. Not fused."""
+    vit = _vit_pytorch()
     batch, _, count, width = _size(setting)
-    own = Attention(count * width, heads=count, dim_head=width).to(setting.device, _dtype(setting)).eval()
-    own.requires_grad_(False)
+    wide = count * width
+    x = _tokens(setting, 2 * batch, 197, wide)
+    (own,) = _same(vit.Attention(wide, heads=count, dim_head=width), setting=setting)
+    yield _case(
+        "vit-pytorch Attention", {"vit-pytorch": own}, _call, {"fast": partial(_vit_attention, own)}, x, setting
+    )
+    (own,) = _same(vit.Transformer(wide, depth=1, heads=count, dim_head=width, mlp_dim=4 * wide), setting=setting)
+    yield _case("vit-pytorch Transformer", {"vit-pytorch": own}, _call, {"fast": partial(_vit_layers, own)}, x, setting)
 
-    def ours(x: Tensor) -> Tensor:
-        parts = (heads(part, count) for part in own.to_qkv(own.norm(x)).chunk(3, dim=-1))
-        return own.to_out(joined(attention(*parts)))
 
-    x = _tokens(setting, 2 * batch, 197, count * width)
-    yield _case("vit-pytorch Attention", {"vit-pytorch": own}, lambda m, x: m(x), {"fast": ours}, x, setting)
+def _vit_pytorch() -> ModuleType:
+    """Their module `vit` alone: importing the package imports torchvision, which nothing in `vit` needs."""
+    package = find_spec("vit_pytorch")
+    if package is None:
+        raise ModuleNotFoundError("No module named 'vit_pytorch'")
+    (folder,) = package.submodule_search_locations
+    spec = spec_from_file_location("vit_pytorch_vit", f"{folder}/vit.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _vit_attention(own: Any, x: Tensor) -> Tensor:
+    """A norm, one projection to query, key and value, and one behind."""
+    parts = (heads(part, own.heads) for part in own.to_qkv(own.norm(x)).chunk(3, dim=-1))
+    return own.to_out(joined(attention(*parts)))
+
+
+def _vit_layers(own: Any, x: Tensor) -> Tensor:
+    for attend, feed_forward in own.layers:
+        x = _vit_attention(attend, x) + x
+        x = feed_forward(x) + x
+    return own.norm(x)
+
+
+# ---------------------------------------------------------------------- what they share
+
+
+def _same(*modules: nn.Module, setting: Setting) -> list[nn.Module]:
+    """On the device, in the dtype, without gradients, and with the weights of the first."""
+    for module in modules:
+        module.to(setting.device, _dtype(setting)).eval().requires_grad_(False)
+        module.load_state_dict(modules[0].state_dict())
+    return list(modules)
+
+
+def _call(module: nn.Module, x: Tensor) -> Tensor:
+    return module(x)
 
 
 PEERS: dict[str, Callable[[Setting], Iterator[Case]]] = {

@@ -40,18 +40,16 @@ def squeeze_excitation(
     Source: Hu et al. 2018, equations 2 to 4. The reference's layer holds what is given here: `down.weight` and so on.
     """
     _check_features(features, "(..., channels, y, x)", features.ndim >= 3)
-    hidden = down.shape[0] if down.ndim else 0
-    _check_weights(
-        features,
-        down=(down, (hidden, features.shape[-3])),
-        up=(up, (features.shape[-3], hidden)),
-        down_bias=(down_bias, (hidden,)),
-        up_bias=(up_bias, (features.shape[-3],)),
-    )
-    folded = features[None] if features.ndim == 3 else features.flatten(0, -4)
+    channels, hidden = features.shape[-3], down.shape[0] if down.ndim else 0
+    _check_weight(features, "down", down, (hidden, channels))
+    _check_weight(features, "up", up, (channels, hidden))
+    _check_weight(features, "down_bias", down_bias, (hidden,))
+    _check_weight(features, "up_bias", up_bias, (channels,))
     way = _way(using, features, down, up, down_bias, up_bias)
-    output = way.squeeze_excitation(folded.flatten(2), down, up, down_bias, up_bias)
-    return output.unflatten(2, features.shape[-2:]).reshape(features.shape)
+    if features.ndim == 4:
+        return way.squeeze_excitation(features, down, up, down_bias, up_bias)
+    folded = features[None] if features.ndim == 3 else features.flatten(0, -4)
+    return way.squeeze_excitation(folded, down, up, down_bias, up_bias).reshape(features.shape)
 
 
 def channel_attention(
@@ -67,8 +65,7 @@ def channel_attention(
     """
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_mlp(features, reduce, expand)
-    gates = _way(using, features, reduce, expand).channel_attention(features.flatten(2), reduce, expand)
-    return gates[:, :, None, None]
+    return _way(using, features, reduce, expand).channel_attention(features, reduce, expand)
 
 
 def spatial_attention(
@@ -81,8 +78,7 @@ def spatial_attention(
     """
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_kernel(features, kernel)
-    size = tuple(features.shape[-2:])
-    return _way(using, features, kernel).spatial_attention(features.flatten(2), kernel, size).unflatten(1, (1, *size))
+    return _way(using, features, kernel).spatial_attention(features, kernel)
 
 
 def cbam(
@@ -101,9 +97,8 @@ def cbam(
     _check_features(features, "(batch, channels, y, x)", features.ndim == 4)
     _check_mlp(features, reduce, expand)
     _check_kernel(features, kernel)
-    size = tuple(features.shape[-2:])
     way = _way(using, features, reduce, expand, kernel, forward_pays=True)
-    return way.cbam(features.flatten(2), reduce, expand, kernel, size).unflatten(2, size)
+    return way.cbam(features, reduce, expand, kernel)
 
 
 def _way(using: str | None, features: Tensor, *weights: Tensor | None, forward_pays: bool = False) -> ModuleType:
@@ -144,29 +139,27 @@ def _check_features(features: Tensor, axes: str, fits: bool) -> None:
 
 def _check_mlp(features: Tensor, reduce: Tensor, expand: Tensor) -> None:
     channels, hidden = features.shape[1], reduce.shape[0] if reduce.ndim else 0
-    _check_weights(features, reduce=(reduce, (hidden, channels)), expand=(expand, (channels, hidden)))
+    _check_weight(features, "reduce", reduce, (hidden, channels))
+    _check_weight(features, "expand", expand, (channels, hidden))
 
 
 def _check_kernel(features: Tensor, kernel: Tensor) -> None:
     side = kernel.shape[-1] if kernel.ndim else 0
-    _check_weights(features, kernel=(kernel, (1, 2, side, side)))
+    _check_weight(features, "kernel", kernel, (1, 2, side, side))
     if side % 2 == 0:
         raise ValueError(
             f"Expected a kernel with an odd side, got {side}: an even one has no centre, and shifts the map."
         )
 
 
-def _check_weights(features: Tensor, **weights: tuple[Tensor | None, tuple[int, ...]]) -> None:
-    """Each weight with the shape that it has to have for these features."""
-    for name, (weight, shape) in weights.items():
-        if weight is None:
-            continue
-        if weight.dtype != features.dtype or weight.device != features.device:
-            raise TypeError(
-                f"Expected `{name}` like the features, {features.dtype} on {features.device}, got {weight.dtype} on "
-                f"{weight.device}. Bring both to one dtype and device."
-            )
-        if tuple(weight.shape) != shape:
-            raise ValueError(
-                f"Expected `{name}` {shape} for features {tuple(features.shape)}, got {tuple(weight.shape)}."
-            )
+def _check_weight(features: Tensor, name: str, weight: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Whether it is like the features, and has the shape that it has to have for them."""
+    if weight is None:
+        return
+    if weight.dtype != features.dtype or weight.device != features.device:
+        raise TypeError(
+            f"Expected `{name}` like the features, {features.dtype} on {features.device}, got {weight.dtype} on "
+            f"{weight.device}. Bring both to one dtype and device."
+        )
+    if weight.shape != shape:
+        raise ValueError(f"Expected `{name}` {shape} for features {tuple(features.shape)}, got {tuple(weight.shape)}.")

@@ -4,8 +4,8 @@ What torch's operations do one after the other, they do here for as many items a
 then finds in the cache what the first has read, and what was multiplied to be summed goes to a buffer that stays there.
 The gradients are written out, for the same reason: autograd would store a tensor of the features' size at every step.
 
-Features are (batch, channels, places), in any order in memory; nothing is copied to change it. Half precision is
-computed in float32. Where a maximum is shared, its gradient is shared evenly, as torch's `amax` does.
+Below the four functions features are (batch, channels, places), in any order in memory; nothing is copied to change it.
+Half precision is computed in float32. Where a maximum is shared, its gradient is shared evenly, as torch's `amax` does.
 """
 
 from __future__ import annotations
@@ -19,31 +19,34 @@ from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 from attnlab.fast.gate_mlp import mlp, mlp_backward
-from attnlab.fast.plain_gates import gates_of_maps, mean_and_largest
+from attnlab.fast.plain_gates import mean_and_largest
 
-CACHED = 1 << 22  # bytes of features taken at once: with grad and two buffers a common cache of 32 MB holds them
+CACHED = 1 << 23  # bytes of features taken at once: a common cache of 32 MB holds them, their gradient and a buffer
 
 
 def squeeze_excitation(
     features: Tensor, down: Tensor, up: Tensor, down_bias: Tensor | None, up_bias: Tensor | None
 ) -> Tensor:
-    """Features (batch, channels, places) times their channels' gates."""
-    return _SqueezeExcitation.apply(features, down, up, down_bias, up_bias)
+    """Features (batch, channels, y, x) times their channels' gates."""
+    output = _SqueezeExcitation.apply(features.flatten(2), down, up, down_bias, up_bias)
+    return output.unflatten(2, features.shape[2:])
 
 
 def channel_attention(features: Tensor, reduce: Tensor, expand: Tensor) -> Tensor:
-    """The channels' gates (batch, channels)."""
-    return _ChannelAttention.apply(features, reduce, expand)
+    """The channels' gates (batch, channels, 1, 1)."""
+    return _ChannelAttention.apply(features.flatten(2), reduce, expand)[:, :, None, None]
 
 
-def spatial_attention(features: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """The places' gates (batch, places); size: places are y and x."""
-    return _SpatialAttention.apply(features, kernel, size)
+def spatial_attention(features: Tensor, kernel: Tensor) -> Tensor:
+    """The places' gates (batch, 1, y, x)."""
+    size = tuple(features.shape[2:])
+    return _SpatialAttention.apply(features.flatten(2), kernel, size).unflatten(1, (1, *size))
 
 
-def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features (batch, channels, places) times both gates."""
-    return _CBAM.apply(features, reduce, expand, kernel, size)
+def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
+    """Features (batch, channels, y, x) times both gates."""
+    size = tuple(features.shape[2:])
+    return _CBAM.apply(features.flatten(2), reduce, expand, kernel, size).unflatten(2, size)
 
 
 class _SqueezeExcitation(torch.autograd.Function):
@@ -67,7 +70,7 @@ class _SqueezeExcitation(torch.autograd.Function):
             summary, hidden, gates = (t[items] for t in kept)
             d_summary, d_weight = mlp_backward((g * x).sum(dim=2), gates, hidden, summary, down, up)
             d_weights.append(d_weight)
-            torch.addcmul(d_summary[:, 0, :, None] / x.shape[2], g, gates[:, :, None], out=d_features[items])
+            torch.mul(g, gates[:, :, None], out=d_features[items]).add_(d_summary[:, 0, :, None] / x.shape[2])
         wanted = zip(_summed(d_weights), ctx.needs_input_grad[1:], strict=True)
         return d_features, *(d if needed else None for d, needed in wanted)
 
@@ -98,7 +101,7 @@ class _SpatialAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, features, kernel, size):
         maps = torch.cat([mean_and_largest(x, dim=1) for _, x in _chunks(features)])
-        place_gates = gates_of_maps(maps, kernel, size)
+        place_gates = _place_gates(maps, kernel, size)
         ctx.save_for_backward(features, kernel, maps, place_gates)
         ctx.size = size
         return place_gates.to(features.dtype)
@@ -123,7 +126,7 @@ class _CBAM(torch.autograd.Function):
             hidden, gates = mlp(summary, reduce, expand)
             gated = x * gates[:, :, None]
             maps = mean_and_largest(gated, dim=1)
-            place_gates = gates_of_maps(maps, kernel, size)
+            place_gates = _place_gates(maps, kernel, size)
             torch.mul(gated, place_gates[:, None], out=output[items])
             kept.append((summary, hidden, gates, maps, place_gates))
         ctx.save_for_backward(features, reduce, expand, kernel, *_joined(kept))
@@ -140,11 +143,11 @@ class _CBAM(torch.autograd.Function):
             gated = x * gates[:, :, None]
             d_places = (g * gated).sum(dim=1)
             d_maps, d_kernel = _place_gates_backward(d_places, place_gates, maps, kernel, ctx.size)
-            d_gated = _summarised_backward(gated, maps, d_maps, dim=1).addcmul_(g, place_gates[:, None])
+            d_gated = _summarised_backward(gated, maps, d_maps, dim=1).add_(g * place_gates[:, None])
             d_gates = (d_gated * x).sum(dim=2)
             d_summary, d_weight = mlp_backward(d_gates, gates, hidden, summary, reduce, expand)
             d = _summarised_backward(x, summary, d_summary, dim=2)
-            torch.addcmul(d, d_gated, gates[:, :, None], out=d_features[items])
+            torch.add(d, d_gated.mul_(gates[:, :, None]), out=d_features[items])
             d_weights.append((*d_weight[:2], d_kernel))
         return d_features, *_summed(d_weights), None
 
@@ -164,7 +167,7 @@ def _chunks(features: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def _joined(kept: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """What the chunks have kept, each kind as one tensor."""
-    return [torch.cat(parts) for parts in zip(*kept, strict=True)]
+    return [parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*kept, strict=True)]
 
 
 def _summed(grads: list[tuple[Tensor, ...]]) -> list[Tensor]:
@@ -176,7 +179,13 @@ def _summarised_backward(x: Tensor, summary: Tensor, d_summary: Tensor, dim: int
     """The gradient of `x` through its mean and its maximum along `dim`."""
     at = torch.eq(x, summary[:, 1].unsqueeze(dim), out=torch.empty_like(x))  # as numbers: torch adds up bools slowly
     d_mean, d_largest = d_summary[:, 0] / x.shape[dim], d_summary[:, 1] / at.sum(dim)
-    return torch.addcmul(d_mean.unsqueeze(dim), at, d_largest.unsqueeze(dim), out=at)
+    return at.mul_(d_largest.unsqueeze(dim)).add_(d_mean.unsqueeze(dim))  # `addcmul` is slow where it has to stretch
+
+
+def _place_gates(maps: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
+    """The convolution over two maps (items, 2, places) and the sigmoid: (items, places)."""
+    kernel = kernel.to(maps.dtype)
+    return F.conv2d(maps.unflatten(2, size), kernel, padding=kernel.shape[-1] // 2).flatten(1).sigmoid()
 
 
 def _place_gates_backward(

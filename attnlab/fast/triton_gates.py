@@ -1,8 +1,8 @@
 """The kernels of `gate_kernels` as four differentiable functions, with their launches and the sizes of their tiles.
 
-Features are (batch, channels, places), in any order in memory. What is small, (batch, channels) or (batch, places), is
-held in float32 (float64 for float64) and is what the backward pass needs beside the features. The gradients of the MLP
-are made by torch out of such small tensors, see `gate_mlp`: they are not the cost.
+Below the four, features are (batch, channels, places), in any order in memory. What is small, (batch, channels) or
+(batch, places), is held in float32 (float64 for float64) and is what the backward pass needs beside the features. The
+gradients of the MLP are made by torch out of such small tensors, see `gate_mlp`: they are not the cost.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ SPAN = 128  # channels that share one computation of the places' gates, which co
 def squeeze_excitation(
     features: Tensor, down: Tensor, up: Tensor, down_bias: Tensor | None, up_bias: Tensor | None
 ) -> Tensor:
-    """Features (batch, channels, places) times their channels' gates."""
-    return _SqueezeExcitation.apply(features, down, up, down_bias, up_bias)
+    """Features (batch, channels, y, x) times their channels' gates."""
+    output = _SqueezeExcitation.apply(features.flatten(2), down, up, down_bias, up_bias)
+    return output.unflatten(2, features.shape[2:])
 
 
 def channel_attention(features: Tensor, reduce: Tensor, expand: Tensor) -> Tensor:
-    """The channels' gates (batch, channels)."""
-    return _ChannelAttention.apply(features, reduce, expand)
+    """The channels' gates (batch, channels, 1, 1)."""
+    return _ChannelAttention.apply(features.flatten(2), reduce, expand)[:, :, None, None]
 
 
-def spatial_attention(features: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """The places' gates (batch, places); size: places are y and x."""
-    return _SpatialAttention.apply(features, kernel, size)
+def spatial_attention(features: Tensor, kernel: Tensor) -> Tensor:
+    """The places' gates (batch, 1, y, x)."""
+    size = tuple(features.shape[2:])
+    return _SpatialAttention.apply(features.flatten(2), kernel, size).unflatten(1, (1, *size))
 
 
-def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
-    """Features (batch, channels, places) times both gates."""
-    return _CBAM.apply(features, reduce, expand, kernel, size)
+def cbam(features: Tensor, reduce: Tensor, expand: Tensor, kernel: Tensor) -> Tensor:
+    """Features (batch, channels, y, x) times both gates."""
+    size = tuple(features.shape[2:])
+    return _CBAM.apply(features.flatten(2), reduce, expand, kernel, size).unflatten(2, size)
 
 
 class _SqueezeExcitation(torch.autograd.Function):

@@ -105,6 +105,39 @@ def test_output_and_every_gradient(way, name, shape):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_output_without_gradients(way, name):
+    frozen = [t.detach() for t in draw(name, channels=32)]
+    mine, theirs = getattr(fast, name)(*frozen, using=way), reference(name, *frozen)
+    torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("channels", [1, 6, 7, 48])
+def test_the_largest_channel_is_the_same_in_two_steps(channels, last):
+    x = torch.randn(2, channels, 5, generator=torch.Generator().manual_seed(0))
+    x[1, channels // 2, 3] = torch.nan
+    x = x.mT.contiguous().mT if last else x
+    torch.testing.assert_close(
+        plain_gates.mean_and_largest(x, dim=1)[:, 1], x.amax(dim=1), rtol=0, atol=0, equal_nan=True
+    )
+
+
+@pytest.mark.parametrize(
+    "differentiate",
+    [torch.autograd.functional.jacobian, lambda f, x: torch.func.jacrev(f)(x)],
+    ids=["autograd", "func"],
+)
+def test_three_channels_that_are_largest_share_evenly(differentiate):
+    """Not a half, a quarter and a quarter."""
+    features, kernel = (t.detach() for t in draw("spatial_attention", channels=32))
+    features[:, :3] = 4
+    mine = differentiate(lambda f: fast.spatial_attention(f, kernel, using="plain").sum(), features)
+    theirs = differentiate(lambda f: reference("spatial_attention", f, kernel).sum(), features)
+    torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_squeeze_excitation_without_biases(way):
     assert_like_the_reference("squeeze_excitation", way, draw("squeeze_excitation")[:3])
 
