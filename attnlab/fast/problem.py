@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (.., .., keys, features).
 
     `kv_heads` divides `heads`. mask (bool) and bias have four axes too, each of its size or 1. `batch_shape` is what
@@ -75,7 +74,7 @@ def problem(
 
 
 def _check_kinds(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
-    for name, tensor in {"key": key, "value": value, "bias": bias}.items():
+    for name, tensor in (("key", key), ("value", value), ("bias", bias)):
         if tensor is not None and (tensor.dtype != query.dtype or tensor.device != query.device):
             raise TypeError(
                 f"Expected `{name}` like the query, {query.dtype} on {query.device}, got {tensor.dtype} on "
@@ -113,6 +112,8 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
 
 
 def _four_axes(tensor: Tensor) -> Tensor:
+    if tensor.ndim == 4:  # even a view costs a microsecond
+        return tensor
     while tensor.ndim < 4:
         tensor = tensor[None]
     return tensor.flatten(0, -4)
