@@ -56,7 +56,7 @@ def attention(
     are zero, its lse is -inf.
 
     using: "triton", "sdpa", "tiled" or "naive" instead of what `explain` would name; a request that cannot be met is an
-    error and never another way. Gradients flow through every output, twice through "naive" only.
+    error and never another way. Gradients flow through every output, twice through "naive" and "tiled".
     Source: Vaswani et al. 2017, equation 1; Dao 2023 (FlashAttention-2).
     """
     given = problem(query, key, value, mask, causal=causal, bias=bias, scale=scale)

@@ -46,14 +46,14 @@ class _Bands(torch.autograd.Function):
         for rows, keys, table in _bands(given):
             seen = query[:, :, rows], key[:, :, keys], value[:, :, keys]
             output[:, :, rows], lse[:, :, rows] = cpu_flash.forward(*seen, causal=False, scale=given.scale, table=table)
-        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.save_for_backward(query, key, value, output, lse, given.mask, given.bias)  # changed since, they are noticed
         ctx.given = given
         return output
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        query, key, value, output, lse = ctx.saved_tensors
+        query, key, value, output, lse, _, _ = ctx.saved_tensors
         d_query = torch.zeros_like(query)
         d_key, d_value = (torch.zeros_like(tensor, dtype=lse.dtype) for tensor in (key, value))
         for rows, keys, table in _bands(ctx.given):

@@ -48,14 +48,15 @@ class _Flash(torch.autograd.Function):
             *launch.tensors(query, key, value, output), *launch.numbers(lse), *launch.tables(), *launch.starts,
             *launch.sizes, **launch.constants, described=(key, value),
         )  # fmt: skip
-        ctx.save_for_backward(query, key, value, bias, output, lse)
+        ctx.save_for_backward(query, key, value, bias, output, lse, problem.mask)  # a mask changed since is noticed
         ctx.launch = launch
         ctx.set_materialize_grads(False)
         return output, lse
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, grad, grad_lse):
-        query, key, value, bias, output, lse = ctx.saved_tensors
+        query, key, value, bias, output, lse, _ = ctx.saved_tensors
         launch = ctx.launch
         grad = torch.zeros_like(output) if grad is None else _rows_together(grad)
         delta = torch.empty_like(lse)
@@ -87,7 +88,7 @@ def _bias_grad(launch: _Launch, common: tuple, bias: Tensor) -> Tensor:
     items, shared = batch // bias.shape[0], heads // bias.shape[1]
     constants = {name: value for name, value in launch.constants.items() if name not in ("HAS_BIAS", "PACKED")}
     block_q, block_k = launch.tile
-    grid = (triton.cdiv(queries, block_q), triton.cdiv(keys, block_k), bias.shape[0] * bias.shape[1])
+    grid = (triton.cdiv(queries, block_q) * triton.cdiv(keys, block_k) * bias.shape[0] * bias.shape[1],)
     start(
         triton_backward.bias_kernel, grid, *common, *launch.tensors(table), *launch.tables(),
         bias.shape[1], items, shared, *launch.sizes[1:], **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,

@@ -167,6 +167,38 @@ def test_memory_grows_with_the_tokens_not_with_their_square(causal):
     assert large < 2.2 * small
 
 
+def test_the_tiled_way_can_be_differentiated_twice():
+    query, key, value = draw(4, 5, batch=(1, 2), width=3)
+    bias = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)
+
+    def both(query, key, value, bias):
+        return attention(query, key, value, causal=True, bias=bias, return_lse=True, using="tiled")
+
+    assert torch.autograd.gradgradcheck(both, (query, key, value, bias))
+
+
+@pytest.mark.parametrize("using", [None, "triton"])  # None: band by band
+def test_a_second_derivative_that_is_not_there_is_an_error(using):
+    if using == "triton":
+        pytest.importorskip("triton")
+    leaves = draw(4, 5, batch=(1, 2), width=3)
+    output = attention(*leaves, draw_mask(4, 5), causal=True, using=using)
+    (gradient,) = torch.autograd.grad(output.sin().sum(), leaves[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("using", [None, "tiled", "triton"])
+def test_a_mask_that_was_changed_before_the_backward_is_noticed(using):
+    if using == "triton":
+        pytest.importorskip("triton")
+    leaves, mask = draw(4, 5, batch=(1, 2), width=3), draw_mask(4, 5)
+    output = attention(*leaves, mask, causal=True, using=using)
+    mask.fill_(True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
 @pytest.mark.parametrize(
     ("arguments", "way", "why"),
     [

@@ -107,14 +107,16 @@ class _Tiled(torch.autograd.Function):
                 highest = higher
             output[:, :, rows] = acc / total.masked_fill(total == 0, 1)[..., None]
             lse[:, :, rows] = highest + total.log()
-        ctx.save_for_backward(query, key, value, bias, output, lse)
+        ctx.save_for_backward(
+            query, key, value, bias, output, lse, rule.mask
+        )  # so that a mask changed since is noticed
         ctx.rule, ctx.scale = rule, scale
         ctx.set_materialize_grads(False)
         return output, lse
 
     @staticmethod
     def backward(ctx, grad, grad_lse):
-        query, key, value, bias, output, lse = ctx.saved_tensors
+        query, key, value, bias, output, lse, _ = ctx.saved_tensors
         walk = _Walk(query, key, value, bias, ctx.rule, ctx.scale)
         grad = torch.zeros_like(output) if grad is None else grad
         delta = (grad.to(walk.dtype) * output.to(walk.dtype)).sum(dim=-1)

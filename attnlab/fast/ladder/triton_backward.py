@@ -250,11 +250,14 @@ def bias_kernel(
 ):  # fmt: skip
     """The gradient of one tile of a bias: dS, summed over the `items` and `heads` that share this bias.
 
-    Grid: (tiles of queries, tiles of keys, batch * heads of the bias).
+    Grid: tiles of queries * tiles of keys * batch * heads of the bias.
     """
-    first_item, first_head = tl.program_id(2) // bias_heads, tl.program_id(2) % bias_heads
-    rows = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    columns = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)
+    row_tile, other, _ = own_tile(n_queries, BLOCK_Q)
+    column_tiles = tl.cdiv(n_keys, BLOCK_K)
+    column_tile, of_bias = other % column_tiles, other // column_tiles
+    first_item, first_head = of_bias // bias_heads, of_bias % bias_heads
+    rows = row_tile * BLOCK_Q + tl.arange(0, BLOCK_Q)
+    columns = column_tile * BLOCK_K + tl.arange(0, BLOCK_K)
     total = tl.zeros([BLOCK_Q, BLOCK_K], ACC)
     for i in range(items):
         for j in range(heads):
