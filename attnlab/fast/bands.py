@@ -15,6 +15,7 @@ from torch import Tensor
 
 from attnlab.fast import cpu_flash
 from attnlab.fast.ladder.tiled_numpy import tiles
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.problem import Problem
 
 HEIGHT = 256  # queries of a band: with more, more is computed above the diagonal; with fewer, calls are too small
@@ -51,7 +52,7 @@ class _Bands(torch.autograd.Function):
         return output
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value, output, lse, _, _ = ctx.saved_tensors
         d_query = torch.zeros_like(query)

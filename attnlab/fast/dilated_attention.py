@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
+from attnlab.fast.once import once_differentiable
 
 PIECE = 1 << 16  # places of a piece, over all its channels: 256 KB in float32 for each tap
 
@@ -72,7 +73,7 @@ class _Dilated(torch.autograd.Function):
         return output
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value, relative, lse = ctx.saved_tensors
         return *_functions(query)[1](query, key, value, relative, lse, grad, ctx.dilation), None, None

@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
+from attnlab.fast.once import once_differentiable
 
 EDGES = {1: 64, 2: 8, 3: 4}  # of a tile, for a row, a picture, a film: 64 places
 BAND = 1 << 11  # places of a band, over all heads
@@ -137,7 +138,7 @@ class _Bands(torch.autograd.Function):
         return output
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value, inside = ctx.saved_tensors
         d_query = torch.empty_like(query)

@@ -16,8 +16,8 @@ import torch
 import triton
 import triton.language as tl
 
-from attnlab.fast.ladder.triton_backward import load_numbers
-from attnlab.fast.ladder.triton_tiles import load_rows, store_rows
+from attnlab.fast.ladder.triton_tiles import load_numbers, load_rows, store_rows
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.start import start
 
 INTERPRETED = triton.knobs.runtime.interpret
@@ -130,7 +130,7 @@ class _Neighbourhood(torch.autograd.Function):
         return output
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value, output, lse = ctx.saved_tensors
         delta, grad = torch.empty_like(lse), grad.contiguous()

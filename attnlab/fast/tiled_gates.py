@@ -15,10 +15,10 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 from attnlab.fast.gate_mlp import mlp, mlp_backward
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.plain_gates import mean_and_largest
 
 CACHED = 1 << 23  # bytes of features taken at once: a common cache of 32 MB holds them, their gradient and a buffer

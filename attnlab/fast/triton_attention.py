@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attnlab.fast.ladder import triton_backward, triton_forward
 from attnlab.fast.ladder.triton_tiles import LOG2_E
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.problem import Problem
 from attnlab.fast.start import start
 
@@ -45,7 +46,7 @@ class _Flash(torch.autograd.Function):
         lse = torch.empty(query.shape[:3], dtype=launch.accumulator, device=query.device)
         launch.run(
             triton_forward.forward_kernel, launch.longest_query, launch.items * query.shape[1],
-            *launch.tensors(query, key, value, output), *launch.numbers(lse), *launch.tables(), *launch.starts,
+            *launch.tensors(query, key, value, output), *launch.tensors(lse), *launch.tables(), *launch.starts,
             *launch.sizes, **launch.constants, described=(key, value),
         )  # fmt: skip
         ctx.save_for_backward(query, key, value, bias, output, lse, problem.mask)  # a mask changed since is noticed
@@ -54,7 +55,7 @@ class _Flash(torch.autograd.Function):
         return output, lse
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad, grad_lse):
         query, key, value, bias, output, lse, _ = ctx.saved_tensors
         launch = ctx.launch
@@ -62,11 +63,11 @@ class _Flash(torch.autograd.Function):
         delta = torch.empty_like(lse)
         launch.run(
             triton_backward.delta_kernel, launch.longest_query, launch.items * query.shape[1],
-            *launch.tensors(output, grad), lse if grad_lse is None else grad_lse.contiguous(), *launch.numbers(delta),
+            *launch.tensors(output, grad), lse if grad_lse is None else grad_lse.contiguous(), *launch.tensors(delta),
             launch.starts[0], query.shape[1], launch.sizes[2],
             **launch.some("FEATURES", "BLOCK_FEATURES", "PACKED", "ACC"), HAS_GRAD_LSE=grad_lse is not None,
         )  # fmt: skip
-        common = (*launch.tensors(query, key, value, grad), lse, *launch.numbers(delta))
+        common = (*launch.tensors(query, key, value, grad), lse, *launch.tensors(delta))
         grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
         launch.run(
             triton_backward.key_value_kernel, launch.longest_key, launch.items * key.shape[1],
@@ -133,9 +134,6 @@ class _Launch:
     def tensors(self, *tensors: Tensor) -> list:
         """Each with its strides; packed sequences have no batch axis to step along."""
         return [part for t in tensors for part in (t, (0 if self.packed else t.stride(0), t.stride(1), t.stride(2)))]
-
-    def numbers(self, tensor: Tensor) -> tuple:
-        return tensor, (0 if self.packed else tensor.stride(0), tensor.stride(1))
 
     def tables(self) -> list:
         """Mask and bias with strides of zero where they are broadcast; where there is none, what is never read."""

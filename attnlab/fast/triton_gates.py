@@ -13,10 +13,10 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attnlab.fast import gate_kernels as kernels
 from attnlab.fast.gate_mlp import mlp_backward
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.start import start
 
 INTERPRETED = triton.knobs.runtime.interpret

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from attnlab.fast import cpu_flash
+from attnlab.fast.once import once_differentiable
 from attnlab.fast.problem import Problem
 
 
@@ -56,7 +57,7 @@ class _TwoParts(torch.autograd.Function):
         return output
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         query, key, value, output, lse = ctx.saved_tensors
         grad = grad.contiguous()

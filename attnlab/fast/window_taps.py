@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
+from attnlab.fast.once import once_differentiable
 
 PIECE = 1 << 18  # numbers of a piece's queries: 1 MB in float32, and enough for eight threads
 
@@ -42,7 +43,7 @@ class _FewTaps(torch.autograd.Function):
         return output.to(query.dtype)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad):
         """With p the weights, g the output's gradient and k_j, v_j what stands at tap j,
 

@@ -1,8 +1,19 @@
-"""What all our attention kernels do in the same way: find their sequence, load tiles, and score a tile.
+"""What the attention kernels share: find their sequence, load tiles, score a tile. Read it with rung 4 beside it.
 
-Names in kernels: `rows` are queries, `columns` keys. Strides come as tuples in the order of the axes (batch, head,
-row); the last axis always has stride one. A kernel works in base 2, because the hardware's exponential does: the scale
-that comes in holds a factor log2(e) already, and so exp2(scores) is the exp of the paper.
+Conventions of all kernels here:
+
+    item, head      the place in the batch, and the head; `group` query heads share one head of keys and values
+    rows, columns   the positions of a tile's queries and of its keys, in their own sequence
+    tables          (mask, its strides, bias, its strides); nothing is read of what is not there
+    strides         tuples in the order of the axes. Of query, key, value, output, lse, delta and all gradients: batch,
+                    head, row, and the last axis is contiguous. Of mask and bias: all four axes, 0 where one is shared
+    lse, delta      one float32 number a query, (batch, heads, queries); lse in natural units
+    base 2          the hardware's exponential is 2^x. `scale` comes with a factor log2(e), so that exp2 of scaled
+                    scores is the exp of the paper
+    ACC             what sums are held in: float32, for float64 tensors float64
+
+Widths are padded to a power of two with zeros, which change no product. Tensors are indexed in 64 bits: a batch of long
+sequences has more than 2^31 numbers.
 """
 
 import triton
@@ -14,17 +25,18 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def own_tile(length, BLOCK: tl.constexpr):
-    """(tile, which of batch * heads, number of tiles). Tiles of one head start together: its keys are in the cache.
+    """(tile, batch * heads + head, number of tiles), for this program.
 
-    The grid has one axis: the others end at 65,535 programs, which a large batch with many heads is past.
+    Tiles of one head start together, so that its keys are in the cache. The grid has one axis, because the others end
+    at 65,535 programs, which a large batch with many heads is past.
     """
-    tiles = tl.cdiv(length, BLOCK)
-    return tl.program_id(0) % tiles, tl.program_id(0) // tiles, tiles
+    n_tiles = tl.cdiv(length, BLOCK)
+    return tl.program_id(0) % n_tiles, tl.program_id(0) // n_tiles, n_tiles
 
 
 @triton.jit
 def stretch(starts, item, length, PACKED: tl.constexpr):
-    """Where a sequence begins, and how long it is. Packed ones stand one behind the other (`attnlab.fast.packing`)."""
+    """Where a sequence begins, and how long it is. Packed ones stand back to back (`attnlab.fast.packing`)."""
     if PACKED:
         start = tl.load(starts + item)
         return start.to(tl.int64), tl.load(starts + item + 1) - start
@@ -34,44 +46,67 @@ def stretch(starts, item, length, PACKED: tl.constexpr):
 
 @triton.jit
 def parts_of_walk(first, n_queries, n_keys, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, CAUSAL: tl.constexpr):
-    """(whole, end) of a walk over the keys, for the queries from `first` on.
+    """(whole, end): how the tile of queries that begins at `first` divides its walk over the keys.
 
-    In the tiles before `whole` every query sees every key; from there to `end` somebody does not; behind it nobody sees
-    anything. Most tiles lie in the first part, and there nothing has to be compared.
+    Up to `whole`, a multiple of BLOCK_K, every query sees every key. From there to `end` some query does not see some
+    key. From `end` on no query sees any. Most tiles lie in the first part, where nothing has to be compared. 6 queries
+    and 10 keys, causal, tiles of 4; for the second tile of queries whole = 8 and end = 10:
+
+            keys  0 1 2 3   4 5 6 7   8 9
+        query 0   x x x x   x . . .             whole = 4, end = 8
+              1   x x x x   x x . .
+              2   x x x x   x x x .
+              3   x x x x   x x x x
+              4   x x x x   x x x x   x .       whole = 8, end = 10
+              5   x x x x   x x x x   x x
     """
-    end, whole = n_keys, n_keys // BLOCK_K * BLOCK_K
-    if CAUSAL:
+    whole, end = n_keys // BLOCK_K * BLOCK_K, n_keys
+    if CAUSAL:  # the last query sees the last key
         shift = n_keys - n_queries
-        end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + shift), 0)  # behind the last key that the last row sees
-        whole = tl.minimum(whole, tl.maximum(first + shift + 1, 0) // BLOCK_K * BLOCK_K)  # what the first row sees
+        end = tl.maximum(tl.minimum(n_keys, first + BLOCK_Q + shift), 0)  # one past the last key of the last query
+        whole = tl.minimum(whole, tl.maximum(first + shift + 1, 0) // BLOCK_K * BLOCK_K)  # what the first query sees
     return whole, end
 
 
 @triton.jit
 def base_of(tensor, strides, item, head, start):
-    """The address of row `start` of a head. In 64 bits: a batch of long sequences has more than 2^31 numbers."""
+    """The address of row `start` of a head."""
     return tensor + item.to(tl.int64) * strides[0] + head.to(tl.int64) * strides[1] + start * strides[2]
 
 
 @triton.jit
 def load_rows(base, stride, rows, length, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
-    """A tile (rows, BLOCK_WIDTH). Zeros stand where there is no row, and behind the width: tiles are powers of two."""
+    """A tile (rows, BLOCK_WIDTH), with zeros past the last row and past the width."""
     across = tl.arange(0, BLOCK_WIDTH)
-    inside = rows[:, None] < length
-    if BLOCK_WIDTH != WIDTH:
-        inside = inside & (across < WIDTH)[None, :]
+    inside = (rows < length)[:, None] & (across < WIDTH)[None, :]
     return tl.load(base + rows[:, None].to(tl.int64) * stride + across[None, :], mask=inside, other=0.0)
+
+
+@triton.jit
+def store_rows(base, stride, rows, length, tile, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
+    """Write a tile, without what lies past the last row and past the width."""
+    across = tl.arange(0, BLOCK_WIDTH)
+    inside = (rows < length)[:, None] & (across < WIDTH)[None, :]
+    address = base + rows[:, None].to(tl.int64) * stride + across[None, :]
+    tl.store(address, tile.to(base.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def load_numbers(base, rows, length):
+    """One number for each row, such as its lse; 0 past the last one."""
+    return tl.load(base + rows, mask=rows < length, other=0.0)
 
 
 @triton.jit
 def tiles_of(
     base, stride, length, WIDTH: tl.constexpr, BLOCK: tl.constexpr, BLOCK_WIDTH: tl.constexpr, DESCRIBED: tl.constexpr
 ):
-    """What `load_tile` takes its tiles from: the rows of one head, up to their end.
+    """What `load_tile` takes tiles of BLOCK rows from: the rows of one head, (length, WIDTH).
 
-    DESCRIBED: as a tensor descriptor. From one a Hopper GPU copies a tile into shared memory by a single instruction of
-    a single thread, which works out the addresses and puts zeros beyond the edges by itself. Else every thread works
-    out the addresses of its own share, again for every tile. Rows have to begin at multiples of 16 bytes for it.
+    DESCRIBED: through a tensor descriptor, which the Tensor Memory Accelerator of a Hopper GPU reads. One thread gives
+    one instruction; the hardware works out the addresses, copies the tile into shared memory and fills zeros past the
+    edges. Otherwise every thread works out the addresses of its share anew for each tile. A descriptor needs rows that
+    begin at multiples of 16 bytes.
     """
     if DESCRIBED:
         return tl.make_tensor_descriptor(base, [tl.maximum(length, 1), WIDTH], [stride, 1], [BLOCK, BLOCK_WIDTH])
@@ -83,7 +118,7 @@ def tiles_of(
 def load_tile(
     source, start, WIDTH: tl.constexpr, BLOCK: tl.constexpr, BLOCK_WIDTH: tl.constexpr, DESCRIBED: tl.constexpr
 ):
-    """The tile (BLOCK, BLOCK_WIDTH) that begins at row `start`, with zeros where there is no row or no width."""
+    """The tile (BLOCK, BLOCK_WIDTH) that begins at row `start`, with zeros past the last row and past the width."""
     if DESCRIBED:
         return source.load([start, 0])
     else:
@@ -92,36 +127,34 @@ def load_tile(
 
 
 @triton.jit
-def store_rows(base, stride, rows, length, tile, WIDTH: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
-    """Write a tile, without what lies behind the end or the width."""
-    across = tl.arange(0, BLOCK_WIDTH)
-    inside = (rows[:, None] < length) & (across < WIDTH)[None, :]
-    address = base + rows[:, None].to(tl.int64) * stride + across[None, :]
-    tl.store(address, tile.to(base.dtype.element_ty), mask=inside)
+def tables_of(tables, item, head):
+    """The tables of one head."""
+    mask, mask_strides, bias, bias_strides = tables
+    return (
+        base_of(mask, mask_strides, item, head, 0), mask_strides,
+        base_of(bias, bias_strides, item, head, 0), bias_strides,
+    )  # fmt: skip
 
 
 @triton.jit
 def load_pairs(base, strides, r, c, n_rows, n_columns):
-    """A tile of a table in memory, such as a mask or a bias, for rows `r` and columns `c` that broadcast to the tile.
-
-    An axis of stride 0 is broadcast.
-    """
+    """A tile of a table, for rows `r` and columns `c` that broadcast to the tile."""
     address = base + r.to(tl.int64) * strides[2] + c.to(tl.int64) * strides[3]
     return tl.load(address, mask=(r < n_rows) & (c < n_columns), other=0)
 
 
 @triton.jit
 def tile_scores(
-    q, k, rows, columns, n_queries, n_keys, scale,
-    mask, mask_strides, bias, bias_strides,
+    q, k, rows, columns, n_queries, n_keys, scale, tables,
     CAUSAL: tl.constexpr, HAS_MASK: tl.constexpr, HAS_BIAS: tl.constexpr, EDGE: tl.constexpr, TURNED: tl.constexpr,
     PRECISION: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Scores of a tile in base 2, with -inf where a query may not see a key. TURNED: (columns, rows).
+    """The scores of a tile times `scale`, (rows, columns), -inf where a query may not see a key. TURNED: transposed.
 
-    EDGE: the tile reaches beyond the last key, or the diagonal crosses it. All other tiles need not look. A key behind
-    the end was loaded as zeros, and a score of zero is a score: it has to become -inf, whatever its value is.
+    EDGE: some query of the tile does not see some key, because that lies past the last one or later than the query. A
+    key past the last one was loaded as zeros and would score 0, which is a weight like any other.
     """
+    mask, mask_strides, bias, bias_strides = tables
     if TURNED:
         r, c = rows[None, :], columns[:, None]
         scores = tl.dot(k, tl.trans(q), input_precision=PRECISION, out_dtype=ACC) * scale
@@ -134,7 +167,7 @@ def tile_scores(
         scores = tl.where(load_pairs(mask, mask_strides, r, c, n_queries, n_keys) != 0, scores, float("-inf"))
     if EDGE:
         seen = c < n_keys
-        if CAUSAL:  # the last query sees the last key
+        if CAUSAL:
             seen = seen & (r + (n_keys - n_queries) >= c)
         scores = tl.where(seen, scores, float("-inf"))
     return scores
