@@ -1,8 +1,9 @@
 """Attention, fast: the function of `attnlab.reference.attention`, without its table of weights.
 
 On a CUDA device our Triton kernels compute it; on a CPU torch's fused kernel, or our tiled form where that kernel does
-not express the problem. Memory is linear in the number of tokens, forward and backward. `explain` says which way a call
-goes.
+not express the problem. Memory is linear in the number of tokens, forward and backward, but for what the caller brings
+(a mask or bias with a number for each pair), for `using="naive"`, and on CUDA for float64. `explain` says which way a
+call goes.
 """
 
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ def attention(
         raise ValueError(f"Expected `using` to be one of {', '.join(WAYS)}, got {using!r}.")
     if using == "sdpa" and return_lse:
         raise ValueError('Expected no return_lse with using="sdpa": torch does not return it. Use "tiled".')
+    if using == "sdpa" and given.key.shape[2] == 0:
+        raise ValueError('Expected at least one key with using="sdpa": torch divides by nothing. Use "tiled".')
     output, lse = WAYS[using](given)
     return (given.unfolded(output), given.unfolded(lse)) if return_lse else given.unfolded(output)
 
@@ -100,6 +103,8 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
         reason = ""
     if return_lse:
         return Plan("tiled", reason + "the log-sum-exp is asked for, which torch's function does not return")
+    if given.key.shape[2] == 0:
+        return Plan("tiled", reason + "there is no key, and torch would divide by nothing")
     if two_parts.serves(given):
         return Plan("sdpa", reason + "torch's kernel, once for the past and once for the queries' own keys")
     if bands.serves(given):
@@ -115,8 +120,6 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
 
 def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
     query, key, value = given.query, given.key, given.value
-    if key.shape[2] == 0:  # torch divides by nothing
-        return _tiled(given)
     features = value.shape[-1]
     if features != query.shape[-1]:  # the fused kernels want one width; zeros change no score and no output
         widest = max(features, query.shape[-1])

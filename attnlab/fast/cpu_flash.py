@@ -1,7 +1,8 @@
-"""The operators behind torch's function on a CPU. The function keeps their log-sum-exp to itself.
+"""The private operators behind torch's `scaled_dot_product_attention` on a CPU.
 
-With it results over different keys can be merged, and a backward pass needs nothing else that the forward held. Their
-names begin with an underscore, so they may leave: whoever uses them asks `there` first, and has another way.
+The public function does not return their log-sum-exp. With it results over different keys can be merged, and their
+backward can be called. Private operators may be gone with the next torch: whoever uses them asks `there` first, and has
+another way.
 """
 
 import torch
@@ -15,15 +16,11 @@ def there() -> bool:
     return hasattr(torch.ops.aten, FORWARD) and hasattr(torch.ops.aten, BACKWARD)
 
 
-def rows_together(*tensors: Tensor) -> list[Tensor]:
-    """They step from number to number along the last axis; any other layout is taken as it is."""
-    return [tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in tensors]
-
-
 def forward(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, scale: float, table: Tensor | None = None):
     """Output and log-sum-exp (batch, heads, queries). table: added to the scores, in the query's dtype.
 
-    Four axes each, one width, and as many heads of keys as of queries or a divisor of that. causal: a square.
+    Four axes each, the last contiguous, and one width; as many heads of keys as of queries, or a divisor of that.
+    causal: a square.
     """
     attend = getattr(torch.ops.aten, FORWARD)
     return attend(query, key, value, is_causal=causal, attn_mask=table, scale=scale)

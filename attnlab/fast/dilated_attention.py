@@ -23,6 +23,7 @@ from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
 from attnlab.fast.once import once_differentiable
+from attnlab.fast.tensors import accumulator
 
 PIECE = 1 << 16  # places of a piece, over all its channels: 256 KB in float32 for each tap
 
@@ -105,7 +106,7 @@ def backward_in_pieces(query, key, value, relative, lse, grad, dilation: int) ->
     dq = sum of ds_j k      dk += ds_j q      dv += p_j g      drelative_j = sum over places of p_j g
     """
     grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
-    d_relative = torch.zeros_like(relative, dtype=_accumulator(query))
+    d_relative = torch.zeros_like(relative, dtype=accumulator(query))
     for piece in _pieces(query):
         q, k, v, rel = _parts(piece, query, key, value, relative)
         g = grad[piece].to(q.dtype).contiguous()
@@ -164,9 +165,5 @@ def _pieces(query: Tensor) -> list[tuple[int, slice]]:
 
 
 def _parts(piece: tuple[int, slice], query, key, value, relative) -> list[Tensor]:
-    dtype = _accumulator(query)
+    dtype = accumulator(query)
     return [tensor[piece].to(dtype).contiguous() for tensor in (query, key, value)] + [relative[piece[1]].to(dtype)]
-
-
-def _accumulator(query: Tensor) -> torch.dtype:
-    return torch.float64 if query.dtype == torch.float64 else torch.float32

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from attnlab.fast.start import start
+from attnlab.fast.tensors import accumulator
 
 INTERPRETED = triton.knobs.runtime.interpret
 
@@ -105,7 +106,7 @@ def forward(query, key, value, relative, dilation, keep) -> tuple[torch.Tensor, 
     """Output, and if it is to be kept the log-sum-exp: (batch, channels, tokens). Any layout is made contiguous."""
     query, key, value, relative = (tensor.contiguous() for tensor in (query, key, value, relative))
     output = torch.empty_like(query)
-    lse = torch.empty_like(query, dtype=_dtype(query)) if keep else None
+    lse = torch.empty_like(query, dtype=accumulator(query)) if keep else None
     start(
         forward_kernel, _grid(query), query, key, value, relative, output, lse if keep else output,
         *query.shape[1:], dilation, **_constants(query, relative), KEEP=keep,
@@ -140,7 +141,3 @@ def _block(query) -> int:
 def _constants(query, relative) -> dict:
     double = query.dtype == torch.float64
     return {"TAPS": relative.shape[1], "BLOCK": _block(query), "ACC": tl.float64 if double else tl.float32}
-
-
-def _dtype(query) -> torch.dtype:
-    return torch.float64 if query.dtype == torch.float64 else torch.float32

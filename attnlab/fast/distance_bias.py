@@ -108,8 +108,8 @@ class Alibi:
     def tile(self, parameters: Tensor, places: Places) -> Tensor:
         return along_diagonals(-_precise(parameters)[:, None] * diagonals_of(places, parameters).abs(), places)
 
-    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
-        total -= diagonal_sums(grad, places) @ diagonals_of(places, total).abs().to(grad.dtype)
+    def add_gradient(self, into: Tensor, places: Places, grad: Tensor) -> None:
+        into -= diagonal_sums(grad, places) @ diagonals_of(places, into).abs().to(grad.dtype)
 
     def score(self, parameters: Tensor, shift: int):
         """The same for FlexAttention, pair by pair. What it holds is tensors: numbers would be compiled in."""
@@ -127,8 +127,8 @@ class Relative:
     def tile(self, parameters: Tensor, places: Places) -> Tensor:
         return along_diagonals(parameters[:, self._entry(parameters, places)], places)
 
-    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
-        total.index_add_(1, self._entry(total, places), diagonal_sums(grad, places))
+    def add_gradient(self, into: Tensor, places: Places, grad: Tensor) -> None:
+        into.index_add_(1, self._entry(into, places), diagonal_sums(grad, places))
 
     def score(self, parameters: Tensor, shift: int):
         """The same for FlexAttention, pair by pair. What it holds is tensors: numbers would be compiled in."""

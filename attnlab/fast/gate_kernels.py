@@ -3,7 +3,9 @@
 Gates are bound by memory: a few additions for every number read. So what counts is how often the features, or something
 of their size, are read or written. Everything else is small: numbers by channel, by place, and the weights.
 
-                               reads                                             writes   torch, one after the other
+Passes over something of the features' size:
+
+                               reading, and what for                             writing  both, in torch's operations
     squeeze-excite   forward   2  summary, scale                                 1        3
                      backward  3  grad and features for the gates, grad          1        10
     CBAM             forward   3  summary, maps, scale                           1        8
@@ -49,8 +51,10 @@ def item_and_tile(length, BLOCK: tl.constexpr):
 
 @triton.jit
 def take_in(tile, inside, index, highest, first, ties):
-    """The running maximum of every lane, its first index, and how often it came. Not a number is never higher: where
-    there is one, the mean says so."""
+    """The running maximum of every lane, its first index, and how often it came.
+
+    NaN never compares as higher; where there is one, the mean carries it.
+    """
     higher = inside & (tile > highest)
     same = inside & (tile == highest)
     first = tl.where(higher, index, first)
@@ -81,8 +85,8 @@ def summary_kernel(
     total = tl.zeros([BLOCK_C, BLOCK_P], ACC)
     highest = tl.full([BLOCK_C, BLOCK_P], float("-inf"), ACC)
     first, ties = tl.zeros([BLOCK_C, BLOCK_P], tl.int32), tl.zeros([BLOCK_C, BLOCK_P], tl.int32)
-    for start in range(0, n_places, BLOCK_P):
-        places = start + tl.arange(0, BLOCK_P)
+    for first_place in range(0, n_places, BLOCK_P):
+        places = first_place + tl.arange(0, BLOCK_P)
         inside = (channels < n_channels)[:, None] & (places < n_places)[None, :]
         x = tl.load(tile_of(features, f_strides, item, channels, places), mask=inside, other=0.0).to(ACC)
         total += x
@@ -112,8 +116,8 @@ def maps_kernel(
     total = tl.zeros([BLOCK_C, BLOCK_P], ACC)
     highest = tl.full([BLOCK_C, BLOCK_P], float("-inf"), ACC)
     first, ties = tl.zeros([BLOCK_C, BLOCK_P], tl.int32), tl.zeros([BLOCK_C, BLOCK_P], tl.int32)
-    for start in range(0, n_channels, BLOCK_C):
-        channels = start + tl.arange(0, BLOCK_C)
+    for first_channel in range(0, n_channels, BLOCK_C):
+        channels = first_channel + tl.arange(0, BLOCK_C)
         inside = (channels < n_channels)[:, None] & (places < n_places)[None, :]
         x = tl.load(tile_of(features, f_strides, item, channels, places), mask=inside, other=0.0).to(ACC)
         if GATED:
@@ -283,8 +287,8 @@ def place_grad_kernel(
     places = start + tl.arange(0, BLOCK_P)
     own = places < n_places
     total = tl.zeros([BLOCK_C, BLOCK_P], ACC)
-    for start in range(0, n_channels, BLOCK_C):
-        channels = start + tl.arange(0, BLOCK_C)
+    for first_channel in range(0, n_channels, BLOCK_C):
+        channels = first_channel + tl.arange(0, BLOCK_C)
         inside = (channels < n_channels)[:, None] & own[None, :]
         gate = tl.load(row_of(gates, item, 0, 1, n_channels) + channels, mask=channels < n_channels, other=0.0)
         x = tl.load(tile_of(features, f_strides, item, channels, places), mask=inside, other=0.0).to(ACC)
@@ -343,8 +347,8 @@ def channel_grad_kernel(
     channels = start + tl.arange(0, BLOCK_C)
     gate = tl.load(row_of(gates, item, 0, 1, n_channels) + channels, mask=channels < n_channels, other=0.0)
     total = tl.zeros([BLOCK_C, BLOCK_P], ACC)
-    for start in range(0, n_places, BLOCK_P):
-        places = start + tl.arange(0, BLOCK_P)
+    for first_place in range(0, n_places, BLOCK_P):
+        places = first_place + tl.arange(0, BLOCK_P)
         own = places < n_places
         inside = (channels < n_channels)[:, None] & own[None, :]
         x = tl.load(tile_of(features, f_strides, item, channels, places), mask=inside, other=0.0).to(ACC)

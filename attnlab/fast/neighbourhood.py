@@ -27,6 +27,7 @@ from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
 from attnlab.fast.once import once_differentiable
+from attnlab.fast.tensors import accumulator
 
 EDGES = {1: 64, 2: 8, 3: 4}  # of a tile, for a row, a picture, a film: 64 places
 BAND = 1 << 11  # places of a band, over all heads
@@ -142,7 +143,7 @@ class _Bands(torch.autograd.Function):
     def backward(ctx, grad):
         query, key, value, inside = ctx.saved_tensors
         d_query = torch.empty_like(query)
-        d_key, d_value = (torch.zeros_like(tensor, dtype=_accumulator(query)) for tensor in (key, value))
+        d_key, d_value = (torch.zeros_like(tensor, dtype=accumulator(query)) for tensor in (key, value))
         for own, seen in _bands(query, ctx.reach):
             parts = [tensor.detach().requires_grad_() for tensor in (query[own], key[seen], value[seen])]
             with torch.enable_grad():
@@ -224,7 +225,3 @@ def _fused(rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: floa
         widest = max(features, rows.shape[-1])
         rows, keys, values = (F.pad(tensor, (0, widest - tensor.shape[-1])) for tensor in (rows, keys, values))
     return F.scaled_dot_product_attention(rows, keys, values, mask, scale=scale)[..., :features]
-
-
-def _accumulator(query: Tensor) -> torch.dtype:
-    return torch.float64 if query.dtype == torch.float64 else torch.float32

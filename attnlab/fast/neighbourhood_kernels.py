@@ -19,6 +19,7 @@ import triton.language as tl
 from attnlab.fast.ladder.triton_tiles import load_numbers, load_rows, store_rows
 from attnlab.fast.once import once_differentiable
 from attnlab.fast.start import start
+from attnlab.fast.tensors import accumulator
 
 INTERPRETED = triton.knobs.runtime.interpret
 
@@ -122,7 +123,7 @@ class _Neighbourhood(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, window, dilation, scale):
         query, key, value = (tensor.contiguous() for tensor in (query, key, value))
-        output, lse = torch.empty_like(value), query.new_empty(query.shape[:-1], dtype=_dtype(query))
+        output, lse = torch.empty_like(value), query.new_empty(query.shape[:-1], dtype=accumulator(query))
         launch = _Launch(query, value, window, dilation, scale)
         launch.run(forward_kernel, query, key, value, output, lse)
         ctx.save_for_backward(query, key, value, output, lse)
@@ -164,7 +165,3 @@ class _Launch:
 
     def run(self, kernel, *tensors) -> None:
         start(kernel, self.grid, *tensors, *self.sizes, **self.constants)
-
-
-def _dtype(query) -> torch.dtype:
-    return torch.float64 if query.dtype == torch.float64 else torch.float32

@@ -1,4 +1,4 @@
-"""No work on padding: sequences of different lengths one behind the other, and attention that knows where each ends.
+"""No work on padding: sequences of different lengths back to back, and attention that knows where each ends.
 
     padded  (batch, tokens, width), lengths 3 1 2        packed  (6, width), starts 0 3 4 6
 
@@ -52,7 +52,7 @@ class Layout:
 def layout(lengths: list[int] | Int[Tensor, " batch"], tokens: int | None = None, device=None) -> Layout:
     """The layout of sequences with these lengths, padded to `tokens` (the longest, unless given)."""
     device = lengths.device if device is None and isinstance(lengths, Tensor) else device
-    lengths = tuple(int(length) for length in lengths)
+    lengths = tuple(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
     longest = max(lengths, default=0)
     tokens = longest if tokens is None else tokens
     if min(lengths, default=0) < 0 or longest > tokens:
@@ -66,14 +66,14 @@ def layout_of(mask: Bool[Tensor, "batch tokens"]) -> Layout:
     lengths = mask.sum(dim=-1)
     if not torch.equal(mask, torch.arange(mask.shape[-1], device=mask.device) < lengths[:, None]):
         raise ValueError(
-            "Expected the tokens of each sequence first and the padding behind them, got padding in front or gaps. "
+            "Expected the tokens of each sequence first and the padding after them, got padding in front or gaps. "
             "Sort the tokens first, or give attention() the mask."
         )
     return layout(lengths, mask.shape[-1])
 
 
 def pack(padded: Float[Tensor, "batch tokens *features"], where: Layout) -> Float[Tensor, "total *features"]:
-    """The tokens without the padding, one sequence behind the other. Gradients flow back; padding gets none."""
+    """The tokens without the padding, the sequences back to back. Gradients flow back; padding gets none."""
     if padded.shape[:2] != (len(where.lengths), where.tokens):
         raise ValueError(
             f"Expected {len(where.lengths)} sequences padded to {where.tokens}, got {tuple(padded.shape[:2])}."

@@ -28,7 +28,7 @@ class Problem(NamedTuple):
     @property
     def group(self) -> int:
         """How many query heads share one head of keys and values."""
-        return self.query.shape[1] // self.key.shape[1]
+        return self.query.shape[1] // max(self.key.shape[1], 1)
 
     @property
     def pairs(self) -> tuple[int, int, int, int]:

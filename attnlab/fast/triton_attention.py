@@ -15,6 +15,7 @@ from attnlab.fast.ladder.triton_tiles import LOG2_E
 from attnlab.fast.once import once_differentiable
 from attnlab.fast.problem import Problem
 from attnlab.fast.start import start
+from attnlab.fast.tensors import accumulator, rows_together
 
 INTERPRETED = triton.knobs.runtime.interpret
 
@@ -40,7 +41,7 @@ def triton_attention(problem: Problem, packed: Packed | None = None) -> tuple[Te
 class _Flash(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, bias, problem, packed):
-        query, key, value = (_rows_together(tensor) for tensor in (query, key, value))
+        query, key, value = rows_together(query, key, value)
         launch = _Launch(problem, packed)
         output = query.new_empty(*query.shape[:3], value.shape[-1])
         lse = torch.empty(query.shape[:3], dtype=launch.accumulator, device=query.device)
@@ -59,7 +60,7 @@ class _Flash(torch.autograd.Function):
     def backward(ctx, grad, grad_lse):
         query, key, value, bias, output, lse, _ = ctx.saved_tensors
         launch = ctx.launch
-        grad = torch.zeros_like(output) if grad is None else _rows_together(grad)
+        (grad,) = rows_together(torch.zeros_like(output) if grad is None else grad)
         delta = torch.empty_like(lse)
         launch.run(
             triton_backward.delta_kernel, launch.longest_query, launch.items * query.shape[1],
@@ -111,8 +112,7 @@ class _Launch:
         self.packed = packed is not None
         scale = problem.scale * LOG2_E.value
         self.sizes = (query.shape[1], problem.group, self.longest_query, self.longest_key, scale)
-        double = query.dtype == torch.float64
-        self.accumulator = torch.float64 if double else torch.float32
+        self.accumulator = accumulator(query)
         self.constants = {
             "WIDTH": query.shape[-1],
             "FEATURES": value.shape[-1],
@@ -122,11 +122,11 @@ class _Launch:
             "HAS_MASK": problem.mask is not None,
             "HAS_BIAS": problem.bias is not None,
             "PACKED": self.packed,
-            # float32 is float32 here; the ten bits of tf32 are a choice that nobody made
+            # float32 stays float32: the ten bits of tf32 would be a loss that nobody asked for
             "PRECISION": "ieee" if query.dtype in (torch.float32, torch.float64) else "tf32",
-            "ACC": tl.float64 if double else tl.float32,
+            "ACC": tl.float64 if query.dtype == torch.float64 else tl.float32,
         }
-        self.tile = _fixed_tile(self.constants["BLOCK_WIDTH"])
+        self.tile = _fixed_tile(max(self.constants["BLOCK_WIDTH"], self.constants["BLOCK_FEATURES"]))
 
     def some(self, *names: str) -> dict:
         return {name: self.constants[name] for name in names}
@@ -173,11 +173,11 @@ class _Launch:
             start(_tuned(kernel, can, long), grid, *arguments, **constants)
 
 
-def _fixed_tile(block_width: int) -> tuple[int, int]:
+def _fixed_tile(widest: int) -> tuple[int, int]:
     """Without tuning. In the interpreter small tiles, so that a test of a few dozen tokens has edges to get wrong."""
     if INTERPRETED:
         return 16, 16
-    return (64, 64) if block_width <= 128 else (32, 32)
+    return (64, 64) if widest <= 128 else (32, 32)
 
 
 # (queries, keys, warps, stages, descriptors) to choose from, for each kernel. They are those that, compiled for compute
@@ -200,7 +200,7 @@ CHOICES = {
         (128, 64, 8, 2, False), (64, 64, 4, 2, False), (64, 32, 4, 2, False), (32, 32, 4, 1, False),
     ],
 }  # fmt: skip
-SHORT = 1024  # tokens: up to here the best choice is another one than beyond, so it is looked for apart
+SHORT = 1024  # tokens. Assumed, not measured: short problems want other tiles than long ones, so each have their own
 
 
 @cache
@@ -223,9 +223,9 @@ def _tuned(kernel, described: bool, long: bool):
 
 
 def _describable(tensor: Tensor) -> bool:
-    """Whether tensor descriptors can stand for its heads: rows at multiples of 16 bytes, and none inside another."""
-    steps = [tensor.stride(axis) * tensor.itemsize for axis in range(3) if tensor.shape[axis] > 1]
-    aligned = tensor.data_ptr() % 16 == 0 and all(step % 16 == 0 for step in steps)
+    """Whether a tensor descriptor can stand for each head: rows at multiples of 16 bytes, and none inside another."""
+    axes = [axis for axis in range(3) if axis == 2 or tensor.shape[axis] > 1]  # a descriptor names the step of its rows
+    aligned = tensor.data_ptr() % 16 == 0 and all(tensor.stride(axis) * tensor.itemsize % 16 == 0 for axis in axes)
     return aligned and tensor.stride(2) >= tensor.shape[-1]
 
 
@@ -238,8 +238,3 @@ def _copies_tiles(device: torch.device) -> bool:
 def _scratch(size: int, alignment: int, stream: int | None) -> Tensor:
     """Memory in which the programs of a kernel keep their descriptors; torch's is aligned well enough."""
     return torch.empty(size, dtype=torch.uint8, device="cuda")
-
-
-def _rows_together(tensor: Tensor) -> Tensor:
-    """The kernels step from number to number along the last axis; any other layout is taken as it is."""
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()

@@ -22,6 +22,7 @@ from torch import Tensor
 from attnlab.fast import cpu_flash
 from attnlab.fast.once import once_differentiable
 from attnlab.fast.problem import Problem
+from attnlab.fast.tensors import rows_together
 
 
 def serves(given: Problem) -> bool:
@@ -39,7 +40,7 @@ def serves(given: Problem) -> bool:
 
 def in_two_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """query (batch, heads, queries, width), key and value with as many or fewer heads, more tokens, the same width."""
-    return _TwoParts.apply(*cpu_flash.rows_together(query, key, value), scale)
+    return _TwoParts.apply(*rows_together(query, key, value), scale)
 
 
 class _TwoParts(torch.autograd.Function):

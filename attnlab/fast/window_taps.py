@@ -3,7 +3,8 @@
     score[t, j] = scale * q[t] . k[t + o_j]          o_j = (j - left) * dilation, for the taps j = 0 .. left + right
     out[t]      = sum over j of softmax_j(score)[t, j] * v[t + o_j]
 
-Nothing is copied or sorted into classes, whatever the dilation, and no key is looked at that does not count. It goes
+`left` and `right` are how many keys count before and after the query's own place. No key is looked at that does not
+count, whatever the dilation, and none is copied, but for half precision, where a piece's keys are made float32. It goes
 piece by piece, in pieces that the cache holds. For the backward only the inputs are kept: with few taps the weights are
 soon made again. A tap beyond an end has the score -inf, and what would lie there is never touched.
 """
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
 from attnlab.fast.once import once_differentiable
+from attnlab.fast.tensors import accumulator
 
 PIECE = 1 << 18  # numbers of a piece's queries: 1 MB in float32, and enough for eight threads
 
@@ -30,7 +32,7 @@ def few_taps(query: Tensor, key: Tensor, value: Tensor, left: int, right: int, d
 class _FewTaps(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, offsets, scale):
-        output = query.new_zeros(*query.shape[:3], value.shape[-1], dtype=_accumulator(query))
+        output = query.new_zeros(*query.shape[:3], value.shape[-1], dtype=accumulator(query))
         for own, shared, rows in _pieces(query, key):
             k, v = key[shared], value[shared]
             taps = [_tap(rows, offset, query.shape[2]) for offset in offsets]
@@ -51,7 +53,7 @@ class _FewTaps(torch.autograd.Function):
         dq = sum of ds_j k_j      dk_j += ds_j q      dv_j += p_j g
         """
         query, key, value = ctx.saved_tensors
-        d_query, d_key, d_value = (torch.zeros_like(t, dtype=_accumulator(query)) for t in (query, key, value))
+        d_query, d_key, d_value = (torch.zeros_like(t, dtype=accumulator(query)) for t in (query, key, value))
         for own, shared, rows in _pieces(query, key):
             k, v, dk, dv = (tensor[shared] for tensor in (key, value, d_key, d_value))
             q, g = (_wide(tensor[own][:, :, rows]) for tensor in (query, grad))
@@ -64,13 +66,13 @@ class _FewTaps(torch.autograd.Function):
                 dq[:, :, places].addcmul_(from_score[:, :, places], _wide(k[:, :, keys]))
                 dk[:, :, keys].addcmul_(from_score[:, :, places], q[:, :, places])
                 dv[:, :, keys].addcmul_(weight[:, :, places], g[:, :, places])
-        return *(grad.to(query.dtype) for grad in (d_query, d_key, d_value)), None, None
+        return *(d.to(query.dtype) for d in (d_query, d_key, d_value)), None, None
 
 
 def _pieces(query: Tensor, key: Tensor) -> Iterator[tuple[tuple, tuple, slice]]:
     """(the query's batch and heads, those of its keys, rows), all as slices.
 
-    Of heads that share keys each is in another piece, so a piece has as many heads of queries as of keys.
+    Query heads that share a head of keys go into different pieces, so a piece has as many heads of each.
     """
     batch, heads, tokens, width = query.shape
     kv_heads, group = key.shape[1], heads // key.shape[1]
@@ -101,8 +103,4 @@ def _products(rows: Tensor, others: Tensor, taps: list[tuple[slice, slice]], sca
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(_accumulator(tensor))
-
-
-def _accumulator(tensor: Tensor) -> torch.dtype:
-    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.to(accumulator(tensor))

@@ -1,4 +1,4 @@
-"""Causal attention with a mask or a bias, band by band on a CPU: the same as the naive form, without the table."""
+"""Two of causal, mask and bias, band by band on a CPU: the same as the naive form, without the table."""
 
 import pytest
 import torch
@@ -16,13 +16,13 @@ def low_bands(request, monkeypatch):
         monkeypatch.setattr(bands, "HEIGHT", 16)
 
 
-def assert_right(leaves, mask=None, bias=None, **options):
-    assert "a band of queries" in explain(*leaves, mask, causal=True, bias=bias).why
-    got = outputs_and_gradients(lambda: attention(*leaves, mask, causal=True, bias=bias, **options), *leaves)
+def assert_right(leaves, mask=None, bias=None, causal=True, **options):
+    assert "a band of queries" in explain(*leaves, mask, causal=causal, bias=bias).why
+    got = outputs_and_gradients(lambda: attention(*leaves, mask, causal=causal, bias=bias, **options), *leaves)
 
     def right():
         own = (*leaves, bias) if bias is not None else leaves
-        return naive_output(*own, mask=mask, causal=True, bias_last=bias is not None, **options)
+        return naive_output(*own, mask=mask, causal=causal, bias_last=bias is not None, **options)
 
     for mine, theirs in zip(got, outputs_and_gradients(right, *leaves), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -44,6 +44,7 @@ def test_masks_and_biases_however_they_broadcast(shape):
     assert_right(leaves, mask)
     assert_right(leaves, bias=bias)
     assert_right(leaves, mask, bias)
+    assert_right(leaves, mask, bias, causal=False)
 
 
 def test_other_widths_scales_and_layouts():

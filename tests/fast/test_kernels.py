@@ -135,7 +135,8 @@ def test_descriptors_stand_for_rows_at_multiples_of_sixteen_bytes():
     assert not describable(whole[..., 1:17])  # begins at an odd place
     assert not describable(torch.zeros(2, 3, 40, 12, dtype=torch.float16))  # rows of 24 bytes
     assert not describable(whole[:, :, :1].expand(2, 40, 3, 24))  # all rows are one
-    assert describable(torch.zeros(1, 1, 1, 12, dtype=torch.float16))  # a single row has no step
+    assert not describable(torch.zeros(1, 1, 1, 12, dtype=torch.float16))  # a descriptor names the step of a single row
+    assert describable(torch.zeros(1, 3, 5, 24, dtype=torch.float16)[:, :, :1])  # rows of 48 bytes, one of five
 
 
 @pytest.mark.parametrize("behind", [8, 9])  # with 8, rows begin at multiples of 16 bytes, and descriptors are used

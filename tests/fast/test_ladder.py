@@ -1,11 +1,14 @@
 """Each rung of the ladder does what the one below it does; what each adds is looked at by itself."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnlab.fast import attention
 from attnlab.fast.ladder import tiled_numpy
 from attnlab.fast.ladder.naive import naive, visible
 from attnlab.fast.ladder.online_softmax import merge, online
@@ -62,6 +65,48 @@ def test_every_rung_does_what_the_one_below_does(queries, keys, causal):
     for lower, upper in zip(rungs, rungs[1:], strict=False):
         for mine, theirs in zip(upper, lower, strict=True):
             assert np.allclose(mine, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("rung", [tiled, online])
+def test_a_nan_is_not_hidden(rung):
+    q, k, v = one_head(5, 7)
+    q[2, 0] = np.nan
+    output, lse = rung(q, k, v, tile=4)
+    assert np.isnan(output).any(axis=1).tolist() == np.isnan(lse).tolist() == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (16, 16), (17, 33), (40, 3)])
+def test_the_first_kernel_does_what_the_loop_of_numpy_does(queries, keys):
+    pytest.importorskip("triton")
+    from attnlab.fast.ladder.triton_first import first
+
+    arrays = [array.astype(np.float32) for array in one_head(queries, keys, width=16, features=16)]
+    for mine, theirs in zip(in_torch(first, *arrays, tile=16), online(*arrays, tile=16), strict=True):
+        assert np.allclose(mine, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_the_kernel_for_everything_does_what_the_first_one_does(scale):
+    pytest.importorskip("triton")
+    from attnlab.fast.ladder.triton_first import first
+
+    arrays = [array.astype(np.float32) for array in one_head(17, 33, width=16, features=16)]
+    everything = partial(attention, scale=scale, return_lse=True, using="triton")
+    for mine, theirs in zip(in_torch(everything, *arrays), in_torch(first, *arrays, scale=scale), strict=True):
+        assert np.allclose(mine, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_kernels_backward_is_that_of_the_rung_in_torch(causal):
+    pytest.importorskip("triton")
+    leaves = [torch.from_numpy(array)[None, None].requires_grad_() for array in one_head(17, 33)]
+
+    def gradients(using):
+        output, lse = attention(*leaves, causal=causal, return_lse=True, using=using)
+        return torch.autograd.grad(output.sin().sum() + lse.cos().sum(), leaves)
+
+    for mine, theirs in zip(gradients("triton"), gradients("tiled"), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-12)
 
 
 def golden(shape, k):

@@ -14,8 +14,9 @@ with exp(. - higher), where `higher` is the larger of the two, so it is multipli
 and the tile's share is added. At the end acc / total is the output, highest + ln total the log-sum-exp. Nothing is an
 approximation.
 
-The printed algorithm 1 of FlashAttention-2 (and 3) multiplies acc by the *inverse* of this factor. That is a slip of
-the pen: right as long as no tile brings a new maximum, so with one tile always, and off by the factor's square else.
+Algorithm 1 of FlashAttention-2 (and 3), as printed, multiplies acc by the *inverse* of this factor: a misprint. With a
+single tile nobody notices, because there acc is 0. From then on, every new maximum leaves acc too large by one over the
+factor's square.
 """
 
 import numpy as np
@@ -52,7 +53,7 @@ def online(
     lse = np.full(len(query), -np.inf, query.dtype)
     for rows in tiles(len(query), tile):
         highest = np.full(rows.stop - rows.start, -np.inf, query.dtype)
-        total, acc = np.zeros_like(highest), output[rows]
+        total, acc = np.zeros_like(highest), np.zeros_like(output[rows])
         for columns in tiles(len(key), tile):
             scores = scores_of(query, key, rows, columns, scale, causal)
             if scores is None:
@@ -65,7 +66,7 @@ def online(
             total = total * shrink + weights.sum(axis=1)
             acc = acc * shrink[:, None] + weights @ value[columns]
             highest = higher
-        seen = total > 0
+        seen = total != 0  # not "> 0": of a row with a NaN the total is NaN, and it has to show
         output[rows] = np.where(seen[:, None], acc / np.where(seen, total, 1)[:, None], 0)
-        lse[rows][seen] = highest[seen] + np.log(total[seen])
+        lse[rows] = np.where(seen, highest + np.log(np.where(seen, total, 1)), -np.inf)
     return output, lse

@@ -59,8 +59,8 @@ def tiled(
             highest = np.maximum(highest, scores.max(axis=1))
         base = np.where(np.isneginf(highest), 0, highest)  # a row that sees nothing: exp(-inf - 0) = 0, not NaN
         total = sum((np.exp(scores - base[:, None]).sum(axis=1) for scores, _ in walk()), np.zeros_like(highest))
-        seen = total > 0
-        lse[rows][seen] = base[seen] + np.log(total[seen])
+        seen = total != 0  # not "> 0": of a row with a NaN the total is NaN, and it has to show
+        lse[rows] = np.where(seen, base + np.log(np.where(seen, total, 1)), -np.inf)
         for scores, columns in walk():
             weights = np.exp(scores - base[:, None]) / np.where(seen, total, 1)[:, None]
             output[rows] += weights @ value[columns]

@@ -1,7 +1,16 @@
 """Rung 3: the same loops in torch, for a batch with heads, forward and backward, with all that attention is asked for.
 
-This is the walk of rung 2 on tensors, and the specification of the Triton kernels: the same tiles, the same order. It
-runs wherever torch does, and it is what a CPU uses for problems that torch's own kernel does not express.
+This is the walk of rung 2 on tensors. It runs wherever torch does, and it is what a CPU uses for problems that torch's
+own kernel does not express.
+
+Backward, the weights are made again tile by tile, P = exp(S - lse). With dO the gradient of the output
+
+    dV = P^T dO        dP = dO V^T        dS = P * (dP - D)        dQ = scale dS K        dK = scale dS^T Q
+
+D, `delta` in the code, is one number a query. The Jacobian of a softmax is diag(p) - p p^T, so dS = P * (dP - D) with
+D = rowsum(P * dP); and that is dO . (P V) = rowsum(dO * O), which needs no table (Dao et al. 2022, algorithm 4). A
+gradient of the log-sum-exp is subtracted from it. The kernels of the next rungs do the same, but in two walks: here
+nothing runs side by side, so one walk can add to all three.
 
 What a query may see, and what is added to its scores, comes as a `Rule`. A rule is asked tile by tile, so that nobody
 needs a table of queries * keys: a bias by distance is computed where it is used.
@@ -16,6 +25,7 @@ import torch
 from torch import Tensor
 
 from attnlab.fast.ladder.tiled_numpy import tiles
+from attnlab.fast.tensors import accumulator
 
 KEYS = 256  # of a tile
 SCORES = 1 << 19  # of a tile, over all heads: 2 MB in float32, which the cache holds
@@ -28,8 +38,8 @@ class Bias(Protocol):
     def tile(self, parameters: Tensor, places: Places) -> Tensor:
         """What is added to the scores of this tile; broadcasts to (batch, heads, rows, columns)."""
 
-    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
-        """Add to the gradient of the parameters what the gradient of these scores says."""
+    def add_gradient(self, into: Tensor, places: Places, grad: Tensor) -> None:
+        """Add to the gradient of the parameters, `into`, what the gradient of these scores says."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Rule:
-    """What may be seen: where `mask` (batch, heads, queries, keys, or 1) is True; causal: no key behind the query."""
+    """What may be seen: where `mask` (batch, heads, queries, keys, or 1) is True; causal: no later key."""
 
     mask: Tensor | None = None
     causal: bool = False
@@ -60,7 +70,7 @@ class Rule:
 
     def seen(self, places: Places, device: torch.device) -> Tensor | None:
         """Which scores count, or None for all."""
-        seen = None if self.mask is None else _part(self.mask, places)
+        seen = None if self.mask is None else part_of(self.mask, places.rows, places.columns)
         if self.causal and places.columns.stop - 1 > places.rows.start + places.shift:  # the diagonal crosses the tile
             before = places.distance(device) <= 0
             return before if seen is None else seen & before
@@ -71,10 +81,10 @@ class Table:
     """A bias as a tensor (batch, heads, queries, keys), or 1 where it is shared."""
 
     def tile(self, parameters: Tensor, places: Places) -> Tensor:
-        return _part(parameters, places)
+        return part_of(parameters, places.rows, places.columns)
 
-    def add_gradient(self, total: Tensor, places: Places, grad: Tensor) -> None:
-        part = _part(total, places)
+    def add_gradient(self, into: Tensor, places: Places, grad: Tensor) -> None:
+        part = part_of(into, places.rows, places.columns)
         part += grad.sum_to_size(part.shape)
 
 
@@ -96,7 +106,7 @@ class _Tiled(torch.autograd.Function):
         output = query.new_zeros(*query.shape[:3], value.shape[-1])
         lse = torch.full(query.shape[:3], -torch.inf, dtype=walk.dtype, device=query.device)
         for rows in walk.rows():
-            highest = lse[:, :, rows].clone()
+            highest = torch.full_like(lse[:, :, rows], -torch.inf)
             total, acc = torch.zeros_like(highest), highest.new_zeros(*highest.shape, value.shape[-1])
             for places, scores in walk.scores(rows):
                 higher = torch.maximum(highest, scores.amax(dim=-1))
@@ -145,7 +155,7 @@ class _Walk:
     """The tiles of one problem. Query heads that share keys are folded into the rows, so no key is copied."""
 
     def __init__(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, rule: Rule, scale: float):
-        self.dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        self.dtype = accumulator(query)
         self.query, self.bias, self.rule, self.scale = query, bias, rule, scale
         self.key, self.value = key.to(self.dtype), value.to(self.dtype)
         self.shift = key.shape[2] - query.shape[2]
@@ -161,25 +171,26 @@ class _Walk:
         for start in range(span.start, span.stop, KEYS):
             places = Places(rows, slice(start, min(start + KEYS, span.stop)), self.shift)
             scores = queries @ self.key[:, :, places.columns].mT
-            scores = scores.view(*self.query.shape[:2], rows.stop - rows.start, -1)
+            scores = scores.view(*self.query.shape[:2], rows.stop - rows.start, scores.shape[-1])
             if self.rule.bias is not None:
                 scores += self.rule.bias.tile(self.bias, places).to(self.dtype)
             seen = self.rule.seen(places, scores.device)
-            yield places, scores if seen is None else scores.masked_fill_(~seen, -torch.inf)
+            yield places, (scores if seen is None else scores.masked_fill_(~seen, -torch.inf))
 
     def times_values(self, weights: Tensor, places: Places) -> Tensor:
         product = self.folded(weights) @ self.value[:, :, places.columns]
-        return product.view(*weights.shape[:3], -1)
+        return product.view(*weights.shape[:3], product.shape[-1])
 
     def folded(self, tensor: Tensor) -> Tensor:
         """(batch, heads, rows, n) as (batch, kv_heads, group * rows, n)."""
-        return tensor.reshape(tensor.shape[0], self.key.shape[1], -1, tensor.shape[-1])
+        group = self.query.shape[1] // max(self.key.shape[1], 1)
+        return tensor.reshape(tensor.shape[0], self.key.shape[1], group * tensor.shape[2], tensor.shape[-1])
 
 
-def _part(table: Tensor, places: Places) -> Tensor:
+def part_of(table: Tensor, rows: slice, columns: slice) -> Tensor:
     """A tile of a table, whose last two axes may have size 1."""
-    rows = places.rows if table.shape[-2] > 1 else slice(None)
-    return table[..., rows, places.columns if table.shape[-1] > 1 else slice(None)]
+    rows = rows if table.shape[-2] > 1 else slice(None)
+    return table[..., rows, columns if table.shape[-1] > 1 else slice(None)]
 
 
 def _no_infinity(highest: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rung 5: flash attention in Triton, backward, in two walks that add nothing atomically.
+"""Rung 6: flash attention in Triton, backward, in two walks that add nothing atomically.
 
 With P = exp(S - lse) made again tile by tile, and dO the gradient of the output (Dao et al. 2022, algorithm 4)
 

@@ -1,4 +1,4 @@
-"""Rung 4: flash attention in Triton, forward (Dao 2023, FlashAttention-2, algorithm 1, with its rescaling put right).
+"""Rung 5: flash attention in Triton, forward (Dao 2023, FlashAttention-2, algorithm 1, with its rescaling put right).
 
 One program makes one tile of the output. It loads its queries once and walks over the keys, holding for each query what
 rung 2 holds: `highest`, `total` and `acc`. All of it stays in registers. What goes to memory is the output and one

@@ -1,4 +1,4 @@
-"""What the attention kernels share: find their sequence, load tiles, score a tile. Read it with rung 4 beside it.
+"""What the attention kernels share: find their sequence, load tiles, score a tile. Read it with rung 5 beside it.
 
 Conventions of all kernels here:
 
