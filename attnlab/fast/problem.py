@@ -56,20 +56,20 @@ def problem(
     """
     _check_kinds(query, key, value, mask, bias)
     _check_shapes(query, key, value)
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    *batch_shape, queries, width = query.shape
+    scale = width**-0.5 if scale is None else scale
     if scale <= 0:  # fused kernels scale what they have masked: -inf * -1 is inf, -inf * 0 no number
         query, scale = query * scale, 1.0
-    batch_shape = tuple(query.shape[:-2])
-    pairs = (*batch_shape, query.shape[-2], key.shape[-2])
+    pairs = (*batch_shape, queries, key.shape[-2])
     return Problem(
         _four_axes(query),
         _four_axes(key),
         _four_axes(value),
         _table("mask", mask, pairs),
         _table("bias", bias, pairs),
-        causal and query.shape[-2] != 1,  # a single query is the last one, and sees every key
+        causal and queries != 1,  # a single query is the last one, and sees every key
         scale,
-        batch_shape,
+        tuple(batch_shape),
     )
 
 
@@ -94,6 +94,8 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor) -> None:
     def shapes() -> str:
         return f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
 
+    if query.ndim >= 2 and query.shape == key.shape == value.shape:  # mostly; and small problems feel every microsecond
+        return
     if min(query.ndim, key.ndim, value.ndim) < 2:
         raise ValueError(f"Expected at least two axes, (..., tokens, width); {shapes()}.")
     if query.shape[-1] != key.shape[-1]:
