@@ -9,6 +9,10 @@ from attnlab.bench.counting import naive_bytes
 
 SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 BARS = 24  # at the most; more cannot be read
+LOOKS = {  # colour and mark of each way, the same in both halves
+    "fast": ("tab:red", "o"), "sdpa": ("black", "x"), "flash": ("tab:orange", "^"), "cudnn": ("tab:green", "s"),
+    "efficient": ("tab:brown", "D"), "math": ("tab:gray", "v"), "naive": ("tab:blue", "P"), "flex": ("tab:purple", "*"),
+}  # fmt: skip
 
 
 def save(found: dict[str, Any], path: Path) -> None:
@@ -22,6 +26,7 @@ def save(found: dict[str, Any], path: Path) -> None:
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
     roofline(left, found["ceilings"], [row for row in rows if row["case"]["pass"] == "fwd"])
     bars(right, [row for row in rows if "ratio" in row])
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(LOOKS))
     figure.suptitle(
         f"{found['machine']['device']}, torch {found['machine']['versions']['torch']}, {found['machine']['date']}"
     )
@@ -32,25 +37,21 @@ def save(found: dict[str, Any], path: Path) -> None:
 
 def roofline(axes: Any, ceilings: dict[str, float], rows: list[dict[str, Any]]) -> None:
     """Forward: FLOPs per byte that has to be moved, against TFLOP/s. The naive form moves its tables, too."""
-    for number, way in enumerate(dict.fromkeys(row["way"] for row in rows)):
+    for way in dict.fromkeys(row["way"] for row in rows):
         own = [row for row in rows if row["way"] == way]
-        axes.plot(
-            [intensity(row) for row in own],
-            [row["tflops"] for row in own],
-            "o^svDPXp"[number % 8],
-            label=way,
-            alpha=0.7,
-        )
+        colour, mark = LOOKS[way]
+        places = [intensity(row) for row in own], [row["tflops"] for row in own]
+        axes.plot(*places, mark, color=colour, label=way, alpha=0.7)
     low, high = axes.get_xlim()
     reach = [max(low, 1), max(high, 10_000)]
     for dtype in dict.fromkeys(row["case"]["dtype"] for row in rows):
         points = [reach[0], 1e12 * ceilings[dtype] / (1e9 * ceilings["copy_gb_per_s"]), reach[1]]
         roof = [min(point * ceilings["copy_gb_per_s"] / 1000, ceilings[dtype]) for point in points]
-        axes.plot(points, roof, "-", linewidth=1, label=f"roof, {dtype}")
+        axes.plot(points, roof, "-", linewidth=1, color="black")
+        axes.annotate(dtype, (reach[1], roof[-1]), ha="right", va="bottom", fontsize=8)
     axes.set(
         xscale="log", yscale="log", xlabel="FLOP per byte", ylabel="TFLOP/s", title="forward under the measured roof"
     )
-    axes.legend(fontsize=8)
 
 
 def intensity(row: dict[str, Any]) -> float:
@@ -76,8 +77,7 @@ def bars(axes: Any, rows: list[dict[str, Any]]) -> None:
     ways = [way for way in dict.fromkeys(row["way"] for row in rows) if way != "sdpa"]
     for number, way in enumerate(ways):
         places = [place + (number + 1) / (len(ways) + 1) - 0.5 for place in range(len(chosen))]
-        axes.barh(places, [names[name].get(way, 0) for name in chosen], height=1 / (len(ways) + 1), label=way)
+        axes.barh(places, [names[name].get(way, 0) for name in chosen], height=1 / (len(ways) + 1), color=LOOKS[way][0])
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(chosen)), chosen, fontsize=7)
     axes.set(xlabel="times as fast as sdpa", title="tokens x width of a head")
-    axes.legend(fontsize=8)
