@@ -15,9 +15,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attnlab.fast import bands, two_parts
+from attnlab.fast.autocast import cast_once
 from attnlab.fast.ladder.naive import naive, visible
 from attnlab.fast.ladder.tiled_torch import Rule, Table, tiled
 from attnlab.fast.problem import Problem, problem
+from attnlab.fast.tensors import accumulator, rows_together
 
 WIDEST = 256  # of a head, in our kernels: wider tiles do not fit into the registers
 
@@ -33,6 +35,7 @@ class Plan:
         return f"{self.using}: {self.why}"
 
 
+@cast_once
 def attention(
     query: Float[Tensor, "*batch queries width"],
     key: Float[Tensor, "*kv_batch keys width"],
@@ -53,6 +56,7 @@ def attention(
 
     key, value: the query's batch axes, or fewer heads (the last batch axis), a divisor of the query's: grouped-query
     attention, where neighbouring query heads share keys. causal: aligned so that the last query sees the last key.
+    Keys that may not be seen should be finite all the same: torch's kernel adds -inf to their scores, and NaN stays.
     bias: gets its gradient. scale: 1 / sqrt(width) unless given. A query that may see nothing gets zeros, its gradients
     are zero, its lse is -inf.
 
@@ -113,7 +117,7 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
         return Plan(
             "tiled", reason + "torch aligns causal attention at the first key, not the last, unless given a table"
         )
-    if given.bias is not None and given.bias.requires_grad:
+    if given.learns_bias:
         return Plan("tiled", reason + "torch's fused kernels give a bias no gradient")
     return Plan("sdpa", reason + "torch's function expresses it")
 
@@ -124,10 +128,12 @@ def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
     if features != query.shape[-1]:  # the fused kernels want one width; zeros change no score and no output
         widest = max(features, query.shape[-1])
         query, key, value = (F.pad(t, (0, widest - t.shape[-1])) for t in (query, key, value))
+    query, key, value = rows_together(query, key, value)  # of any other layout torch builds the table of scores
     if two_parts.serves(given):
         output = two_parts.in_two_parts(query, key, value, given.scale)
     elif bands.serves(given):
-        output = bands.in_bands(given, query, key, value)
+        reach = bands.Reach(query.shape[2], key.shape[2], after=0 if given.causal else None)
+        output = bands.in_bands(query, key, value, reach, given.scale, given.mask, given.bias)
     else:
         table, causal = _table(given)
         output = F.scaled_dot_product_attention(
@@ -145,7 +151,7 @@ def _table(given: Problem) -> tuple[Tensor | None, bool]:
         table, causal = seen if table is None else table & seen, False
     if given.bias is not None:
         table = given.bias if table is None else given.bias.masked_fill(~table, -torch.inf)
-    return table, causal
+    return (table if table is None else rows_together(table)[0]), causal
 
 
 def _tiled(given: Problem) -> tuple[Tensor, Tensor]:
@@ -155,7 +161,8 @@ def _tiled(given: Problem) -> tuple[Tensor, Tensor]:
 
 def _naive(given: Problem) -> tuple[Tensor, Tensor]:
     key, value = (t.repeat_interleave(given.group, dim=1) for t in (given.key, given.value))
-    return naive(given.query, key, value, given.mask, causal=given.causal, bias=given.bias, scale=given.scale)
+    output, lse = naive(given.query, key, value, given.mask, causal=given.causal, bias=given.bias, scale=given.scale)
+    return output, lse.to(accumulator(lse))
 
 
 def _triton(given: Problem) -> tuple[Tensor, Tensor]:
@@ -165,6 +172,10 @@ def _triton(given: Problem) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f'Expected tensors on a CUDA device for using="triton", got them on {given.query.device}. Leave out '
             "`using`, or set TRITON_INTERPRET=1 before triton is imported."
+        )
+    if triton_attention.INTERPRETED and given.query.dtype == torch.bfloat16:
+        raise TypeError(
+            "Expected float16 or float32 in Triton's interpreter, got bfloat16, whose products are wrong there."
         )
     return triton_attention.triton_attention(given)
 

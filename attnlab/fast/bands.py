@@ -1,14 +1,19 @@
-"""Attention under two of causal, mask and bias, on a CPU: one band of queries after the other.
+"""Attention that wants a table of torch's fused kernel on a CPU: one band of queries after the other.
 
-torch's fused kernel takes a causal square or a single table. So two of the three want a table of queries * keys, which
-costs twice: it is there whole, for every item, and under a causal mask the half above the diagonal is computed for
-nothing. Here queries go in bands. Each looks at the keys up to its last query; the table of a band exists while the
+The kernel takes a causal square or a single table. So two of causal, mask and bias, or a wide window, want a table of
+queries * keys, which costs twice: it is there whole, for every item, and what nobody may see is computed for nothing.
+Here queries go in bands. Each looks at the keys that one of its queries may see; the table of a band exists while the
 band is computed, and the backward pass makes it again.
 
-    queries 0 .. C        [ x x ]                          keys 0 .. C
-            C .. 2 C      [ x x x x ]                      keys 0 .. 2 C
-            2 C .. 3 C    [ x x x x x x ]
+    causal   queries 0 .. C        [ x x ]                          keys 0 .. C
+                     C .. 2 C      [ x x x x ]                      keys 0 .. 2 C
+                     2 C .. 3 C    [ x x x x x x ]
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,11 +28,38 @@ from attnlab.fast.tensors import accumulator, rows_together
 HEIGHT = 256  # queries of a band: with more, more is computed above the diagonal; with fewer, calls are too small
 
 
+class Reach(NamedTuple):
+    """How many keys before and after its own place a query may see; None: all. The last query is at the last key."""
+
+    queries: int
+    keys: int
+    before: int | None = None
+    after: int | None = None
+
+    def bands(self) -> Iterator[tuple[slice, slice]]:
+        """Queries, and the keys that one of them may see; not where there are none."""
+        shift = self.keys - self.queries
+        for rows in tiles(self.queries, HEIGHT):
+            begin = 0 if self.before is None else max(rows.start + shift - self.before, 0)
+            end = self.keys if self.after is None else min(rows.stop + shift + self.after, self.keys)
+            if begin < end:
+                yield rows, slice(begin, end)
+
+    def seen(self, rows: slice, columns: slice) -> Tensor:
+        """(1, 1, rows, columns): True within reach."""
+        seen = torch.ones(1, 1, rows.stop - rows.start, columns.stop - columns.start, dtype=torch.bool)
+        place = rows.start + self.keys - self.queries - columns.start  # of the first query, among these keys
+        seen = seen if self.after is None else seen.tril(place + self.after)
+        return seen if self.before is None else seen.triu(place - self.before)
+
+
 def serves(given: Problem) -> bool:
     """Whether it is such a problem, and torch has the operators. They give a bias no gradient."""
+    wants_a_table = given.causal + (given.mask is not None) + (given.bias is not None) >= 2
+    rectangle = given.causal and given.query.shape[2] != given.key.shape[2]
     return (
-        given.causal + (given.mask is not None) + (given.bias is not None) >= 2
-        and not (given.bias is not None and given.bias.requires_grad)
+        (wants_a_table or rectangle)
+        and not given.learns_bias
         and given.query.device.type == "cpu"
         and 0 not in given.pairs
         and 0 not in given.query.shape
@@ -35,56 +67,51 @@ def serves(given: Problem) -> bool:
     )
 
 
-def in_bands(given: Problem, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """query, key, value: those of the problem, brought to one width."""
-    return _Bands.apply(*rows_together(query, key, value), given)
+def in_bands(
+    query: Tensor, key: Tensor, value: Tensor, reach: Reach, scale: float,
+    mask: Tensor | None = None, bias: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """query (batch, heads, queries, width), key and value with as many or fewer heads, all of one width."""
+    return _Bands.apply(*rows_together(query, key, value), mask, bias, reach, scale)
 
 
 class _Bands(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, given):
+    def forward(ctx, query, key, value, mask, bias, reach, scale):
         output = torch.zeros_like(query, memory_format=torch.contiguous_format)
         lse = query.new_zeros(query.shape[:3], dtype=accumulator(query))
-        for rows, keys, table in _bands(given):
+        for rows, keys in reach.bands():
             output[:, :, rows], lse[:, :, rows] = cpu_flash.forward(
-                query[:, :, rows], key[:, :, keys], value[:, :, keys], causal=False, scale=given.scale, table=table
-            )
-        ctx.save_for_backward(query, key, value, output, lse, given.mask, given.bias)  # changed since, they are noticed
-        ctx.given = given
+                query[:, :, rows], key[:, :, keys], value[:, :, keys],
+                causal=False, scale=scale, table=_table(reach, rows, keys, mask, bias, query.dtype),
+            )  # fmt: skip
+        ctx.save_for_backward(query, key, value, mask, bias, output, lse)
+        ctx.reach, ctx.scale = reach, scale
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        query, key, value, output, lse, _, _ = ctx.saved_tensors
+        query, key, value, mask, bias, output, lse = ctx.saved_tensors
         d_query = torch.zeros_like(query)
         d_key, d_value = (torch.zeros_like(tensor, dtype=lse.dtype) for tensor in (key, value))
-        for rows, keys, table in _bands(ctx.given):
+        for rows, keys in ctx.reach.bands():
             d_query[:, :, rows], dk, dv = cpu_flash.backward(
                 grad[:, :, rows].contiguous(), query[:, :, rows], key[:, :, keys], value[:, :, keys],
-                output[:, :, rows], lse[:, :, rows], causal=False, scale=ctx.given.scale, table=table,
+                output[:, :, rows], lse[:, :, rows],
+                causal=False, scale=ctx.scale, table=_table(ctx.reach, rows, keys, mask, bias, query.dtype),
             )  # fmt: skip
             d_key[:, :, keys] += dk
             d_value[:, :, keys] += dv
-        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None
+        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None, None, None
 
 
-def _bands(given: Problem):
-    """Queries, the keys that one of them may see, and what is added to their scores; not where there are no such."""
-    queries, keys = given.query.shape[2], given.key.shape[2]
-    for rows in tiles(queries, HEIGHT):
-        end = rows.stop + keys - queries if given.causal else keys  # the last query sees the last key
-        if end > 0:
-            yield rows, slice(0, end), _table(given, rows, slice(0, end))
-
-
-def _table(given: Problem, rows: slice, columns: slice) -> Tensor:
+def _table(
+    reach: Reach, rows: slice, columns: slice, mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype
+) -> Tensor:
     """What is added to the scores of a band: the bias, and -inf where a key may not be seen."""
-    length, last = rows.stop - rows.start, columns.stop
-    seen = torch.ones(1, 1, length, last, dtype=torch.bool)
-    if given.causal:
-        seen = seen.tril(last - length)
-    if given.mask is not None:
-        seen = seen & part_of(given.mask, rows, columns)
-    bias = given.query.new_zeros(()) if given.bias is None else part_of(given.bias, rows, columns)
-    return torch.where(seen, bias, -torch.inf).to(given.query.dtype)
+    seen = reach.seen(rows, columns)
+    if mask is not None:
+        seen = seen & part_of(mask, rows, columns)
+    added = torch.zeros((), dtype=dtype) if bias is None else part_of(bias, rows, columns)
+    return torch.where(seen, added, -torch.inf).to(dtype)

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab.fast.autocast import cast_once
 from attnlab.fast.ladder.tiled_numpy import tiles
 from attnlab.fast.once import once_differentiable
 from attnlab.fast.tensors import accumulator
@@ -28,6 +29,7 @@ from attnlab.fast.tensors import accumulator
 PIECE = 1 << 16  # places of a piece, over all its channels: 256 KB in float32 for each tap
 
 
+@cast_once
 def dilated_attention(
     query: Float[Tensor, "batch channels tokens"],
     key: Float[Tensor, "batch channels tokens"],

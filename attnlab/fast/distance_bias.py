@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab.fast.autocast import cast_once
 from attnlab.fast.ladder.tiled_torch import Places, Rule, tiled
 from attnlab.fast.problem import Problem, problem
 
@@ -38,6 +39,7 @@ def alibi_slopes(heads: int) -> Float[Tensor, " heads"]:
     return torch.tensor(slopes + between)
 
 
+@cast_once
 def alibi_attention(
     query: Float[Tensor, "*batch queries width"],
     key: Float[Tensor, "*kv_batch keys width"],
@@ -57,6 +59,7 @@ def alibi_attention(
     return _attention(given, Alibi(), slopes)
 
 
+@cast_once
 def relative_attention(
     query: Float[Tensor, "*batch queries width"],
     key: Float[Tensor, "*kv_batch keys width"],

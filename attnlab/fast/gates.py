@@ -19,12 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab.fast import plain_gates, tiled_gates
+from attnlab.fast.autocast import cast_once
 
 # Numbers in the features. On a CPU, with fewer than SMALL, or without gradients fewer than LARGE, the steps of Python
 # that tiles cost are more than they save. Measured on one core: from here on they gain, up to threefold with gradients.
 SMALL, LARGE = 1 << 18, 1 << 22
 
 
+@cast_once
 def squeeze_excitation(
     features: Float[Tensor, "*b c y x"],
     down: Float[Tensor, "hidden c"],
@@ -52,6 +54,7 @@ def squeeze_excitation(
     return way.squeeze_excitation(folded, down, up, down_bias, up_bias).reshape(features.shape)
 
 
+@cast_once
 def channel_attention(
     features: Float[Tensor, "b c y x"],
     reduce: Float[Tensor, "hidden c"],
@@ -68,6 +71,7 @@ def channel_attention(
     return _way(using, features, reduce, expand).channel_attention(features, reduce, expand)
 
 
+@cast_once
 def spatial_attention(
     features: Float[Tensor, "b c y x"], kernel: Float[Tensor, "1 2 side side"], *, using: str | None = None
 ) -> Float[Tensor, "b 1 y x"]:
@@ -81,6 +85,7 @@ def spatial_attention(
     return _way(using, features, kernel).spatial_attention(features, kernel)
 
 
+@cast_once
 def cbam(
     features: Float[Tensor, "b c y x"],
     reduce: Float[Tensor, "hidden c"],

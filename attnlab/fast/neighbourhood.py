@@ -25,15 +25,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab.fast.autocast import cast_once
 from attnlab.fast.ladder.tiled_numpy import tiles
 from attnlab.fast.once import once_differentiable
-from attnlab.fast.tensors import accumulator
+from attnlab.fast.tensors import accumulator, rows_together
 
 EDGES = {1: 64, 2: 8, 3: 4}  # of a tile, for a row, a picture, a film: 64 places
 BAND = 1 << 11  # places of a band, over all heads
 WIDEST = 256  # of a head, in the kernels
 
 
+@cast_once
 def neighbourhood_attention(
     query: Float[Tensor, "*batch_heads_map width"],
     key: Float[Tensor, "*batch_heads_map width"],
@@ -50,9 +52,14 @@ def neighbourhood_attention(
     the places of the window are, for all axes or for each. scale: 1 / sqrt(width) unless given.
     Gradients flow once.
     """
+    if not isinstance(window, tuple | list):
+        raise TypeError(f"Expected a window of one to three odd sizes, such as (7, 7), got {window}.")
+    numbers = (*window, *dilation) if isinstance(dilation, tuple | list) else (*window, dilation)
+    if not all(isinstance(number, int) for number in numbers):
+        raise TypeError(f"Expected window and dilation in whole numbers, got {window} and {dilation}.")
     dilation = (dilation,) * len(window) if isinstance(dilation, int) else tuple(dilation)
     _check(query, key, value, window, dilation)
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scale = max(query.shape[-1], 1) ** -0.5 if scale is None else scale
     first = query.ndim - 1 - len(window)
     batch, places = query.shape[:first], query.shape[first:-1]
     # A dilation that leads outside from everywhere is as good as the next.
@@ -221,6 +228,7 @@ def _near(edges: list[int], boxes: list[int], reach: list[int], device: torch.de
 
 def _fused(rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
     features = values.shape[-1]
+    rows, keys, values = rows_together(rows, keys, values)  # of any other layout torch builds the table of scores
     if features != rows.shape[-1]:  # the fused kernel wants one width; zeros change no score and no output
         widest = max(features, rows.shape[-1])
         rows, keys, values = (F.pad(tensor, (0, widest - tensor.shape[-1])) for tensor in (rows, keys, values))

@@ -18,9 +18,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab.fast.attention import attention
+from attnlab.fast.autocast import cast_once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where the sequences of a packed tensor are.
 
@@ -53,6 +54,8 @@ def layout(lengths: list[int] | Int[Tensor, " batch"], tokens: int | None = None
     """The layout of sequences with these lengths, padded to `tokens` (the longest, unless given)."""
     device = lengths.device if device is None and isinstance(lengths, Tensor) else device
     lengths = tuple(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
+    if not all(type(length) is int for length in lengths):
+        raise TypeError(f"Expected lengths as whole numbers, got {list(lengths)}.")
     longest = max(lengths, default=0)
     tokens = longest if tokens is None else tokens
     if min(lengths, default=0) < 0 or longest > tokens:
@@ -63,6 +66,8 @@ def layout(lengths: list[int] | Int[Tensor, " batch"], tokens: int | None = None
 
 def layout_of(mask: Bool[Tensor, "batch tokens"]) -> Layout:
     """The layout of a padded batch; True where a token is. Tokens have to come first, without gaps between them."""
+    if mask.ndim != 2 or mask.dtype != torch.bool:
+        raise ValueError(f"Expected a mask (batch, tokens) of torch.bool, got {tuple(mask.shape)} of {mask.dtype}.")
     lengths = mask.sum(dim=-1)
     if not torch.equal(mask, torch.arange(mask.shape[-1], device=mask.device) < lengths[:, None]):
         raise ValueError(
@@ -88,6 +93,7 @@ def unpack(packed: Float[Tensor, "total *features"], where: Layout) -> Float[Ten
     return padded.unflatten(0, (len(where.lengths), where.tokens))
 
 
+@cast_once
 def packed_attention(
     query: Float[Tensor, "queries heads width"],
     key: Float[Tensor, "keys kv_heads width"],
@@ -111,6 +117,9 @@ def packed_attention(
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, queries: Layout, keys: Layout) -> None:
+    if not query.ndim == key.ndim == value.ndim == 3:
+        axes = f"{query.ndim}, {key.ndim} and {value.ndim}"
+        raise ValueError(f"Expected three axes (rows, heads, width) of query, key and value, got {axes}.")
     came = [query.shape[0], key.shape[0], value.shape[0]]
     if came != [queries.total, keys.total, keys.total]:
         raise ValueError(f"Expected {queries.total} rows of queries and {keys.total} of keys and values, got {came}.")
@@ -130,7 +139,9 @@ def _one_by_one(query, key, value, queries, keys, causal, scale):
     for (count, *_), *parts in zip(runs, of_queries, of_keys, of_values, strict=True):
         batch = (part.unflatten(0, (count, len(part) // count)).transpose(1, 2) for part in parts)
         outputs.append(attention(*batch, causal=causal, scale=scale).transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs) if outputs else query.new_zeros(0, query.shape[1], value.shape[-1])
+    if not outputs:  # no sequence at all, and still a part of the graph
+        return query.new_zeros(0, query.shape[1], value.shape[-1]) + 0 * (query.sum() + key.sum() + value.sum())
+    return torch.cat(outputs)
 
 
 def _on_cuda(query, key, value, queries, keys, causal, scale):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+SMALLEST = torch.finfo(torch.float32).tiny  # a kernel takes its scale in float32, where anything below may be zero
+
 
 class Problem(NamedTuple):
     """query (batch, heads, queries, width), key (batch, kv_heads, keys, width), value (.., .., keys, features).
@@ -29,6 +31,11 @@ class Problem(NamedTuple):
     def group(self) -> int:
         """How many query heads share one head of keys and values."""
         return self.query.shape[1] // max(self.key.shape[1], 1)
+
+    @property
+    def learns_bias(self) -> bool:
+        """Whether the bias is to get a gradient."""
+        return self.bias is not None and self.bias.requires_grad and torch.is_grad_enabled()
 
     @property
     def pairs(self) -> tuple[int, int, int, int]:
@@ -57,9 +64,7 @@ def problem(
     _check_kinds(query, key, value, mask, bias)
     _check_shapes(query, key, value)
     *batch_shape, queries, width = query.shape
-    scale = width**-0.5 if scale is None else scale
-    if scale <= 0:  # fused kernels scale what they have masked: -inf * -1 is inf, -inf * 0 no number
-        query, scale = query * scale, 1.0
+    query, scale = _positive(query, max(width, 1) ** -0.5 if scale is None else scale)
     pairs = (*batch_shape, queries, key.shape[-2])
     return Problem(
         _four_axes(query),
@@ -73,7 +78,27 @@ def problem(
     )
 
 
+def _positive(query: Tensor, scale: float) -> tuple[Tensor, float]:
+    """Fused kernels scale what they have masked, and -inf * -1 is inf, -inf * 0 no number: so the query takes it."""
+    if not isinstance(scale, int | float):
+        raise TypeError(
+            f"Expected `scale` as a number, got {type(scale).__name__}. To learn one, multiply the query by it and "
+            "give scale=1."
+        )
+    if scale < -SMALLEST:
+        return -query, -scale
+    return (query, scale) if scale > SMALLEST else (query * 0, 1.0)
+
+
 def _check_kinds(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
+    for name, tensor in (("query", query), ("key", key), ("value", value)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"Expected `{name}` as a tensor, got {type(tensor).__name__}.")
+    for name, tensor in (("mask", mask), ("bias", bias)):
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"Expected `{name}` as a tensor or None, got {type(tensor).__name__}. `causal` is given by name."
+            )
     for name, tensor in (("key", key), ("value", value), ("bias", bias)):
         if tensor is not None and (tensor.dtype != query.dtype or tensor.device != query.device):
             raise TypeError(
@@ -125,12 +150,8 @@ def _table(name: str, table: Tensor | None, pairs: tuple[int, ...]) -> Tensor | 
     """A mask or bias with four axes. Where two batch axes are folded and only one is shared, it has to be copied."""
     if table is None:
         return None
-    try:
-        torch.broadcast_shapes(table.shape, pairs)
-    except RuntimeError:
-        fits = False
-    else:
-        fits = table.ndim <= len(pairs)
+    own = table.shape
+    fits = len(own) <= len(pairs) and all(a in (1, b) for a, b in zip(own, pairs[len(pairs) - len(own) :], strict=True))
     if not fits:
         raise ValueError(f"Expected a {name} that broadcasts to {pairs}, got {tuple(table.shape)}.")
     while table.ndim < max(len(pairs), 4):

@@ -24,7 +24,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab.fast import bands, cpu_flash
+from attnlab.fast.autocast import cast_once
 from attnlab.fast.problem import Problem, problem
+from attnlab.fast.tensors import rows_together
 from attnlab.fast.window_taps import few_taps
 
 # Keys up to which a window goes tap by tap. Times as fast as strips at 8192 tokens of width 64, forward / with the
@@ -32,8 +35,10 @@ from attnlab.fast.window_taps import few_taps
 # share keys 1.1 / 1.2 with 9. Widths of 16 and 128 are like it, and a dilation moves it to about 15.
 FEW = 9
 SHORTEST, LONGEST = 32, 256  # of a chunk of queries
+WIDE = 1024  # keys of a window from which bands of queries do as well as strips, and do not keep a table of each
 
 
+@cast_once
 def sliding_attention(
     query: Float[Tensor, "*batch tokens width"],
     key: Float[Tensor, "*kv_batch tokens width"],
@@ -72,6 +77,8 @@ def _check(given: Problem, left: int, right: int, dilation: int) -> None:
             f"Expected as many keys as queries, got {given.key.shape[2]} keys and {given.query.shape[2]} queries: "
             f"distances need one row of places. Pad the shorter one, or give attention() a mask."
         )
+    if not all(isinstance(number, int) for number in (left, right, dilation)):
+        raise TypeError(f"Expected left, right and dilation as whole numbers, got {left}, {right} and {dilation}.")
     if min(left, right) < 0:
         raise ValueError(
             f"Expected left and right of 0 or more, got {left} and {right}. With 0 the window ends at the query."
@@ -102,9 +109,12 @@ def _by_classes(way, given: Problem, left: int, right: int, dilation: int) -> Te
 def _strips(query: Tensor, key: Tensor, value: Tensor, left: int, right: int, scale: float) -> Tensor:
     """query (batch, heads, tokens, width), key and value with their heads: (batch, heads, tokens, features)."""
     tokens, features = query.shape[2], value.shape[-1]
+    query, key, value = rows_together(query, key, value)  # of any other layout torch builds the table of scores
     if features != query.shape[-1]:  # the fused kernel wants one width; zeros change no score and no output
         widest = max(features, query.shape[-1])
         query, key, value = (F.pad(t, (0, widest - t.shape[-1])) for t in (query, key, value))
+    if left + right > WIDE and cpu_flash.there() and query.device.type == "cpu":
+        return bands.in_bands(query, key, value, bands.Reach(tokens, tokens, left, right), scale)[..., :features]
     kv_heads, batch = key.shape[1], key.shape[0]
     # The query heads that share keys become an axis of their own: (batch * kv_heads, group, tokens, width).
     parts = query.unflatten(1, (kv_heads, -1)).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1)

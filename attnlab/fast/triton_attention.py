@@ -47,10 +47,10 @@ class _Flash(torch.autograd.Function):
         lse = torch.empty(query.shape[:3], dtype=launch.accumulator, device=query.device)
         launch.run(
             triton_forward.forward_kernel, launch.longest_query, launch.items * query.shape[1],
-            *launch.tensors(query, key, value, output), *launch.tensors(lse), *launch.tables(), *launch.starts,
+            *launch.tensors(query, key, value, output, lse), *launch.tables(problem.mask, bias), *launch.starts,
             *launch.sizes, **launch.constants, described=(key, value),
         )  # fmt: skip
-        ctx.save_for_backward(query, key, value, bias, output, lse, problem.mask)  # a mask changed since is noticed
+        ctx.save_for_backward(query, key, value, bias, output, lse, problem.mask)
         ctx.launch = launch
         ctx.set_materialize_grads(False)
         return output, lse
@@ -58,8 +58,9 @@ class _Flash(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, grad_lse):
-        query, key, value, bias, output, lse, _ = ctx.saved_tensors
+        query, key, value, bias, output, lse, mask = ctx.saved_tensors
         launch = ctx.launch
+        tables = launch.tables(mask, bias)
         (grad,) = rows_together(torch.zeros_like(output) if grad is None else grad)
         delta = torch.empty_like(lse)
         launch.run(
@@ -72,38 +73,38 @@ class _Flash(torch.autograd.Function):
         grads = [torch.empty_like(tensor) for tensor in (query, key, value)]
         launch.run(
             triton_backward.key_value_kernel, launch.longest_key, launch.items * key.shape[1],
-            *common, *launch.tensors(grads[1], grads[2]), *launch.tables(), *launch.starts, *launch.sizes,
+            *common, *launch.tensors(grads[1], grads[2]), *tables, *launch.starts, *launch.sizes,
             **launch.constants, over_keys=True, described=(query, grad),
         )  # fmt: skip
         launch.run(
             triton_backward.query_kernel, launch.longest_query, launch.items * query.shape[1],
-            *common, *launch.tensors(grads[0]), *launch.tables(), *launch.starts, *launch.sizes, **launch.constants,
+            *common, *launch.tensors(grads[0]), *tables, *launch.starts, *launch.sizes, **launch.constants,
             described=(key, value),
         )  # fmt: skip
-        return *grads, _bias_grad(launch, common, bias) if ctx.needs_input_grad[3] else None, None, None
+        return *grads, _bias_grad(launch, common, tables, bias) if ctx.needs_input_grad[3] else None, None, None
 
 
-def _bias_grad(launch: _Launch, common: tuple, bias: Tensor) -> Tensor:
+def _bias_grad(launch: _Launch, common: tuple, tables: list, bias: Tensor) -> Tensor:
     """dS, summed in the kernel over items and heads that share a bias; over a broadcast axis of tokens, by torch."""
-    batch, heads, queries, keys = launch.problem.pairs
+    batch, heads, queries, keys = launch.pairs
     table = bias.new_empty(*bias.shape[:2], queries, keys)
     items, shared = batch // bias.shape[0], heads // bias.shape[1]
     constants = {name: value for name, value in launch.constants.items() if name not in ("HAS_BIAS", "PACKED")}
     block_q, block_k = launch.tile
     grid = (triton.cdiv(queries, block_q) * triton.cdiv(keys, block_k) * bias.shape[0] * bias.shape[1],)
     start(
-        triton_backward.bias_kernel, grid, *common, *launch.tensors(table), *launch.tables(),
+        triton_backward.bias_kernel, grid, *common, *launch.tensors(table), *tables,
         bias.shape[1], items, shared, *launch.sizes[1:], **constants, BLOCK_Q=block_q, BLOCK_K=block_k, num_warps=8,
     )  # fmt: skip
     return table.sum_to_size(bias.shape)
 
 
 class _Launch:
-    """What the launches of one problem have in common: arguments, constants, and tiles."""
+    """What the launches of one problem have in common: sizes, constants, and tiles. No tensor of the caller's."""
 
     def __init__(self, problem: Problem, packed: Packed | None):
         query, key, value = problem.query, problem.key, problem.value
-        self.problem = problem
+        self.pairs = problem.pairs
         self.items = query.shape[0] if packed is None else len(packed.query_starts) - 1
         self.longest_query = query.shape[2] if packed is None else packed.longest_query
         self.longest_key = key.shape[2] if packed is None else packed.longest_key
@@ -135,14 +136,14 @@ class _Launch:
         """Each with its strides; packed sequences have no batch axis to step along."""
         return [part for t in tensors for part in (t, (0 if self.packed else t.stride(0), t.stride(1), t.stride(2)))]
 
-    def tables(self) -> list:
+    def tables(self, mask: Tensor | None, bias: Tensor | None) -> list:
         """Mask and bias with strides of zero where they are broadcast; where there is none, what is never read."""
         arguments = []
-        for table in (self.problem.mask, self.problem.bias):
+        for table in (mask, bias):
             if table is None:
                 arguments += [self.starts[0], (0, 0, 0, 0)]
             else:
-                table = table.detach().expand(self.problem.pairs)
+                table = table.detach().expand(self.pairs)
                 arguments += [table.view(torch.uint8) if table.dtype == torch.bool else table, table.stride()]
         return arguments
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -177,6 +178,72 @@ def test_the_tiled_way_can_be_differentiated_twice():
     assert torch.autograd.gradgradcheck(both, (query, key, value, bias))
 
 
+@pytest.mark.parametrize("scale", [1e-46, -1e-46, 0.0])
+@pytest.mark.parametrize("using", [None, "tiled", "naive"])
+def test_a_scale_of_next_to_nothing_gives_the_mean(scale, using):
+    query, key, value = (tensor.detach().float() for tensor in draw(6, 6, batch=(1, 2)))
+    output = attention(query, key, value, causal=True, scale=scale, using=using)
+    torch.testing.assert_close(output, value.cumsum(dim=-2) / torch.arange(1, 7)[:, None])
+
+
+def test_a_negative_scale_costs_no_digits():
+    made = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 1, 9, 16, generator=made).half() * size for size in (300, 0.03, 1))
+    torch.testing.assert_close(
+        attention(query, key, value, scale=-300.0), attention(-query, key, value, scale=300.0), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"bias": torch.zeros(1, 1, 1, 8192)[..., ::2]}])
+def test_memory_is_linear_in_any_layout(options):
+    """torch's kernel wants the last axis contiguous, and builds the table without a word where it is not."""
+
+    def peak(tokens):
+        turned = torch.randn(1, 2, 16, tokens).mT
+        own = {name: option[..., :tokens] if name == "bias" else option for name, option in options.items()}
+        return extra_memory(lambda: [attention(turned, turned, turned, **own)])
+
+    assert peak(4096) < 2.2 * peak(2048)
+
+
+@pytest.mark.parametrize("options", [{}, {"return_lse": True}, {"causal": True, "mask": torch.ones(40) > 0}])
+def test_under_autocast_tensors_are_cast_once_and_never_inside(options):
+    query, key, value = (tensor.detach().float() for tensor in draw(40, 40))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = attention(query, key.bfloat16(), value, **options)
+        of_torch = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    want = attention(query.bfloat16(), key.bfloat16(), value.bfloat16(), **options)
+    for mine, theirs in zip(*(t if isinstance(t, tuple) else (t,) for t in (got, want)), strict=True):
+        assert mine.dtype == theirs.dtype and torch.equal(mine, theirs)
+    assert (got[0] if isinstance(got, tuple) else got).dtype == of_torch.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("options", [{"causal": True, "mask": torch.ones(64) > 0}, {"return_lse": True}, {}])
+def test_nothing_is_held_after_the_backward(options):
+    leaf = torch.randn(1, 2, 64, 8, requires_grad=True)
+    given = leaf * 2
+    held = weakref.ref(given)
+    output = attention(given, given, given, **options)
+    del given
+    (output[0] if isinstance(output, tuple) else output).sum().backward()
+    assert held() is None
+
+
+def test_a_row_of_a_bias_that_hides_everything_has_no_gradient_in_the_naive_form_either():
+    query, key, value = draw(4, 4, batch=(1, 1))
+    bias = torch.zeros(4, 4, dtype=torch.float64)
+    bias[1] = -torch.inf
+    bias.requires_grad_()
+    assert_like_naive("tiled", (query, key, value), 1e-10, bias=bias)
+    assert torch.autograd.grad(attention(query, key, value, bias=bias, using="naive").sum(), query)[0].isfinite().all()
+
+
+def test_the_interpreter_refuses_what_it_gets_wrong():
+    pytest.importorskip("triton")
+    with pytest.raises(TypeError, match="got bfloat16, whose products are wrong"):
+        attention(*[torch.zeros(3, 16).bfloat16()] * 3, using="triton")
+
+
 @pytest.mark.parametrize("shape", [(0, 2, 5, 4), (2, 0, 5, 4), (2, 2, 0, 4)])
 @pytest.mark.parametrize("using", [None, "tiled"])
 def test_nobody_who_looks(shape, using):
@@ -201,7 +268,7 @@ def test_a_mask_that_was_changed_before_the_backward_is_noticed(using):
     ("arguments", "way", "why"),
     [
         ({}, "sdpa", "torch's function expresses it"),
-        ({"causal": True}, "sdpa", "once for the past"),
+        ({"causal": True}, "sdpa", "a band of queries at a time"),
         ({"causal": True, "mask": torch.ones(4).bool()}, "sdpa", "a band of queries at a time"),
         ({"return_lse": True}, "tiled", "log-sum-exp"),
         ({"bias": torch.zeros(3, 4, requires_grad=True)}, "tiled", "bias no gradient"),
@@ -212,6 +279,8 @@ def test_what_a_call_uses_can_be_asked(arguments, way, why):
     query, key, value = torch.randn(3, 8), torch.randn(4, 8), torch.randn(4, 8)
     plan = explain(query, key, value, **arguments)
     assert plan.using == way and why in plan.why and str(plan).startswith(way)
+    with torch.no_grad():  # nobody learns a bias then
+        assert explain(query, key, value, bias=torch.zeros(3, 4, requires_grad=True)).using == "sdpa"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +314,11 @@ def test_kernels_need_a_device_unless_they_are_interpreted(monkeypatch):
         ({"key": torch.zeros(4, 8).double()}, "Expected `key` like the query, torch.float32 on cpu, got torch.float64"),
         ({"mask": torch.ones(3, 4)}, "Numbers to be added are a `bias`"),
         ({"mask": torch.ones(2, 4, dtype=torch.bool)}, "Expected a mask that broadcasts to (3, 4), got (2, 4)"),
+        ({"mask": torch.ones(8, 8, dtype=torch.bool)}, "Expected a mask that broadcasts to (3, 4), got (8, 8)"),
+        ({"bias": torch.zeros(8, 4)}, "Expected a bias that broadcasts to (3, 4), got (8, 4)"),
+        ({"scale": torch.tensor(2.0)}, "To learn one, multiply the query by it"),
+        ({"mask": True}, "Expected `mask` as a tensor or None, got bool. `causal` is given by name"),
+        ({"key": None}, "Expected `key` as a tensor, got NoneType"),
         ({"query": torch.zeros(8)}, "Expected at least two axes"),
         ({"query": torch.zeros(2, 3, 8)}, "Expected the same batch axes"),
         ({"using": "magic"}, "Expected `using` to be one of triton, sdpa, tiled, naive"),

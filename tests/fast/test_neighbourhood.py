@@ -194,3 +194,9 @@ def test_errors_say_what_to_do():
         neighbourhood_attention(*(t[0, 0] for t in (query, key, value)), window=(3, 3, 3))
     with pytest.raises(TypeError, match="one floating dtype.*got torch.float32 on cpu, torch.float64 on cpu"):
         neighbourhood_attention(query, key, value.float(), window=(3, 3))
+
+
+@pytest.mark.parametrize("odd", [{"window": 3}, {"window": (3.0,)}, {"window": (3,), "dilation": 2.0}])
+def test_windows_are_tuples_of_whole_numbers(odd):
+    with pytest.raises(TypeError, match="Expected"):
+        neighbourhood_attention(*[torch.zeros(8, 4)] * 3, **odd)

@@ -113,3 +113,28 @@ def test_what_does_not_fit_is_said(call, said):
     with pytest.raises(ValueError) as error:
         call()
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: layout([2.7, 1.0]), TypeError, "Expected lengths as whole numbers"),
+        (lambda: layout_of(torch.ones(2, 3)), ValueError, "Expected a mask (batch, tokens) of torch.bool"),
+        (lambda: packed_attention(*[torch.zeros(6, 16)] * 3, layout([4, 2])), ValueError, "Expected three axes"),
+    ],
+)
+def test_what_is_no_layout_is_said(call, error, said):
+    with pytest.raises(error) as raised:
+        call()
+    assert said in str(raised.value)
+
+
+def test_no_sequence_at_all_is_still_a_part_of_the_graph():
+    rows = torch.zeros(0, 2, 4, requires_grad=True)
+    packed_attention(rows, rows, rows, layout([])).sum().backward()
+    assert rows.grad.shape == rows.shape
+
+
+def test_lengths_on_a_device_are_read_at_once():
+    lengths = torch.tensor([3, 0, 2], dtype=torch.int32)
+    assert layout(lengths).lengths == layout([3, 0, 2]).lengths == (3, 0, 2)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnlab.fast import flex, sliding_attention, sliding_window, window_taps
+from attnlab.fast import attention, flex, sliding_attention, sliding_window, window_taps
 from attnlab.fast.ladder.naive import naive
 from attnlab.fast.problem import problem
 from tests.fast.gradients import (
@@ -226,3 +226,47 @@ def test_errors_say_what_to_do():
         sliding_attention(query, key, value, left=1, right=2, dilation=0)
     with pytest.raises(ValueError, match="query and key of one width"):
         sliding_attention(query, key[..., 1:], value, left=1, right=2)
+
+
+@pytest.mark.parametrize(("left", "right"), [(90, 0), (30, 60), (200, 200)])
+def test_wide_windows_go_band_by_band(left, right, monkeypatch):
+    monkeypatch.setattr("attnlab.fast.sliding_window.WIDE", 20)
+    monkeypatch.setattr("attnlab.fast.bands.HEIGHT", 16)
+    made = torch.Generator().manual_seed(0)
+    shapes = [(2, 4, 100, 8), (2, 2, 100, 8), (2, 2, 100, 5)]
+    tensors = [torch.randn(s, generator=made, dtype=torch.float64).requires_grad_() for s in shapes]
+    distance = torch.arange(100) - torch.arange(100)[:, None]
+    seen = (distance >= -left) & (distance <= right)
+    got = sliding_attention(*tensors, left=left, right=right)
+    want = attention(*tensors, seen, using="naive")
+    torch.testing.assert_close(got, want)
+    gradients = (torch.autograd.grad(output.sin().sum(), tensors) for output in (got, want))
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_memory_of_a_wide_window_is_linear_too():
+    def peak(tokens):
+        tensors = [torch.randn(1, 1, tokens, 16, requires_grad=True) for _ in range(3)]
+
+        def both():
+            output = sliding_attention(*tensors, left=tokens // 2, right=0)
+            return [output.detach(), *torch.autograd.grad(output.sum(), tensors)]
+
+        return extra_memory(both)
+
+    assert peak(8192) < 2.5 * peak(4096)
+
+
+def test_a_strided_last_axis_takes_no_more_memory_than_its_copy():
+    def peak(tokens):
+        turned = torch.randn(1, 1, 16, tokens).mT
+        return extra_memory(lambda: [sliding_attention(turned, turned, turned, left=40, right=0)])
+
+    assert peak(4096) < 2.5 * peak(2048)
+
+
+@pytest.mark.parametrize("odd", [{"left": 1.5}, {"left": None}, {"dilation": 2.0}])
+def test_windows_are_whole_numbers(odd):
+    with pytest.raises(TypeError, match="Expected left, right and dilation as whole numbers"):
+        sliding_attention(*[torch.zeros(8, 4)] * 3, **({"left": 1, "right": 1} | odd))

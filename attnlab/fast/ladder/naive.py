@@ -42,7 +42,9 @@ def naive(
         scores = scores.masked_fill(~mask, -torch.inf)
     if causal:
         scores = scores.masked_fill(~visible(*scores.shape[-2:], scores.device), -torch.inf)
+    # Of a row that may see nothing all scores are -inf, and -inf - -inf is no number: such a row is set aside.
+    nothing = (scores == -torch.inf).all(dim=-1, keepdim=True)
+    scores = scores.masked_fill(nothing, 0.0)
     lse = scores.logsumexp(dim=-1)
-    # A row that may see nothing has lse = -inf, and -inf - -inf is no number: its weights are zero.
-    weights = (scores - lse.masked_fill(lse == -torch.inf, 0.0)[..., None]).exp()
-    return weights @ value, lse
+    weights = (scores - lse[..., None]).exp().masked_fill(nothing, 0.0)
+    return weights @ value, lse.masked_fill(nothing[..., 0], -torch.inf)

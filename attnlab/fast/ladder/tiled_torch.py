@@ -18,7 +18,7 @@ needs a table of queries * keys: a bias by distance is computed where it is used
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -117,17 +117,15 @@ class _Tiled(torch.autograd.Function):
                 highest = higher
             output[:, :, rows] = acc / total.masked_fill(total == 0, 1)[..., None]
             lse[:, :, rows] = highest + total.log()
-        ctx.save_for_backward(
-            query, key, value, bias, output, lse, rule.mask
-        )  # so that a mask changed since is noticed
-        ctx.rule, ctx.scale = rule, scale
+        ctx.save_for_backward(query, key, value, bias, output, lse, rule.mask)
+        ctx.rule, ctx.scale = replace(rule, mask=None), scale  # tensors are torch's to keep: it sees when they change
         ctx.set_materialize_grads(False)
         return output, lse
 
     @staticmethod
     def backward(ctx, grad, grad_lse):
-        query, key, value, bias, output, lse, _ = ctx.saved_tensors
-        walk = _Walk(query, key, value, bias, ctx.rule, ctx.scale)
+        query, key, value, bias, output, lse, mask = ctx.saved_tensors
+        walk = _Walk(query, key, value, bias, replace(ctx.rule, mask=mask), ctx.scale)
         grad = torch.zeros_like(output) if grad is None else grad
         delta = (grad.to(walk.dtype) * output.to(walk.dtype)).sum(dim=-1)
         delta = delta if grad_lse is None else delta - grad_lse
