@@ -6,8 +6,8 @@ not express the problem. Memory is linear in the number of tokens, forward and b
 call goes.
 """
 
-from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,7 @@ from attnlab.fast.tensors import accumulator, rows_together
 WIDEST = 256  # of a head, in our kernels: wider tiles do not fit into the registers
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """`using`: triton, sdpa, tiled or naive. `why`: what decided it."""
 
     using: str
