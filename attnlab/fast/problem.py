@@ -85,9 +85,9 @@ def _positive(query: Tensor, scale: float) -> tuple[Tensor, float]:
             f"Expected `scale` as a number, got {type(scale).__name__}. To learn one, multiply the query by it and "
             "give scale=1."
         )
-    if scale < -SMALLEST:
-        return -query, -scale
-    return (query, scale) if scale > SMALLEST else (query * 0, 1.0)
+    if -SMALLEST <= scale <= SMALLEST:
+        return query * 0, 1.0
+    return (-query, -scale) if scale < 0 else (query, scale)
 
 
 def _check_kinds(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
