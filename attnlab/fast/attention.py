@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnlab.fast import bands, two_parts
+from attnlab.fast import bands, learnt_bias, two_parts
 from attnlab.fast.autocast import cast_once
 from attnlab.fast.ladder.naive import naive, visible
 from attnlab.fast.ladder.tiled_torch import Rule, Table, tiled
@@ -110,6 +110,8 @@ def _plan(given: Problem, return_lse: bool) -> Plan:
         return Plan("tiled", reason + "there is no key, and torch would divide by nothing")
     if two_parts.serves(given):
         return Plan("sdpa", reason + "torch's kernel, once for the past and once for the queries' own keys")
+    if learnt_bias.serves(given):
+        return Plan("sdpa", reason + "torch's kernel forward; backward our tiles, which give the bias its gradient")
     if bands.serves(given):
         return Plan("sdpa", reason + "torch's kernel, a band of queries at a time over the keys that they may see")
     if given.causal and query.shape[2] != given.key.shape[2]:
@@ -130,6 +132,8 @@ def _sdpa(given: Problem) -> tuple[Tensor, Tensor | None]:
     query, key, value = rows_together(query, key, value)  # of any other layout torch builds the table of scores
     if two_parts.serves(given):
         output = two_parts.in_two_parts(query, key, value, given.scale)
+    elif learnt_bias.serves(given):
+        output = learnt_bias.attend(given, query, key, value)
     elif bands.serves(given):
         reach = bands.Reach(query.shape[2], key.shape[2], after=0 if given.causal else None)
         output = bands.in_bands(query, key, value, reach, given.scale, given.mask, given.bias)

@@ -57,14 +57,13 @@ def serves(given: Problem) -> bool:
     """Whether it is such a problem, and torch has the operators. They give a bias no gradient."""
     wants_a_table = given.causal + (given.mask is not None) + (given.bias is not None) >= 2
     rectangle = given.causal and given.query.shape[2] != given.key.shape[2]
-    return (
-        (wants_a_table or rectangle)
-        and not given.learns_bias
-        and given.query.device.type == "cpu"
-        and 0 not in given.pairs
-        and 0 not in given.query.shape
-        and cpu_flash.there()
-    )
+    return (wants_a_table or rectangle) and not given.learns_bias and possible(given)
+
+
+def possible(given: Problem) -> bool:
+    """Whether torch's operators are there, and there is something to do for them."""
+    on_cpu = given.query.device.type == "cpu" and cpu_flash.there()
+    return on_cpu and 0 not in given.pairs and 0 not in given.query.shape
 
 
 def in_bands(
@@ -78,13 +77,7 @@ def in_bands(
 class _Bands(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query, key, value, mask, bias, reach, scale):
-        output = torch.zeros_like(query, memory_format=torch.contiguous_format)
-        lse = query.new_zeros(query.shape[:3], dtype=accumulator(query))
-        for rows, keys in reach.bands():
-            output[:, :, rows], lse[:, :, rows] = cpu_flash.forward(
-                query[:, :, rows], key[:, :, keys], value[:, :, keys],
-                causal=False, scale=scale, table=_table(reach, rows, keys, mask, bias, query.dtype),
-            )  # fmt: skip
+        output, lse = forward(query, key, value, reach, scale, mask, bias)
         ctx.save_for_backward(query, key, value, mask, bias, output, lse)
         ctx.reach, ctx.scale = reach, scale
         return output
@@ -106,10 +99,26 @@ class _Bands(torch.autograd.Function):
         return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None, None, None
 
 
+def forward(
+    query: Tensor, key: Tensor, value: Tensor, reach: Reach, scale: float, mask: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp; of a query that sees nothing zeros and any number."""
+    output = torch.zeros_like(query, memory_format=torch.contiguous_format)
+    lse = query.new_zeros(query.shape[:3], dtype=accumulator(query))
+    for rows, keys in reach.bands():
+        output[:, :, rows], lse[:, :, rows] = cpu_flash.forward(
+            query[:, :, rows], key[:, :, keys], value[:, :, keys],
+            causal=False, scale=scale, table=_table(reach, rows, keys, mask, bias, query.dtype),
+        )  # fmt: skip
+    return output, lse
+
+
 def _table(
     reach: Reach, rows: slice, columns: slice, mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype
 ) -> Tensor:
     """What is added to the scores of a band: the bias, and -inf where a key may not be seen."""
+    if mask is None and reach.before is None and reach.after is None:
+        return part_of(bias, rows, columns)
     seen = reach.seen(rows, columns)
     if mask is not None:
         seen = seen & part_of(mask, rows, columns)

@@ -85,3 +85,20 @@ def test_without_torchs_operators_it_goes_another_way(monkeypatch):
     monkeypatch.setattr(cpu_flash, "FORWARD", "_gone")
     assert "a band" not in explain(*leaves, mask, causal=True).why
     torch.testing.assert_close(attention(*leaves, mask, causal=True), want)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 40, 45), (4, 40, 45), (2, 1, 1, 45), (4, 40, 1), (4, 1, 1), (45,)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_bias_that_is_learnt_however_it_broadcasts(shape, causal):
+    bias = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    leaves, mask = draw(40, 45, width=8, features=5), draw_mask(40, 45)
+    for seen in (None, mask):
+        assert "which give the bias its gradient" in explain(*leaves, seen, bias=bias, causal=causal).why
+        results = [
+            outputs_and_gradients(
+                lambda u=u, s=seen: attention(*leaves, s, bias=bias, causal=causal, using=u), *leaves, bias
+            )
+            for u in (None, "naive")
+        ]
+        for mine, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(mine, theirs)

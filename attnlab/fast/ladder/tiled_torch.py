@@ -124,29 +124,38 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad, grad_lse):
-        query, key, value, bias, output, lse, mask = ctx.saved_tensors
-        walk = _Walk(query, key, value, bias, replace(ctx.rule, mask=mask), ctx.scale)
-        grad = torch.zeros_like(output) if grad is None else grad
-        delta = (grad.to(walk.dtype) * output.to(walk.dtype)).sum(dim=-1)
-        delta = delta if grad_lse is None else delta - grad_lse
-        d_query, d_key, d_value = (torch.zeros_like(t, dtype=walk.dtype) for t in (query, key, value))
-        d_bias = torch.zeros_like(bias, dtype=walk.dtype) if ctx.needs_input_grad[3] else None
-        for rows in walk.rows():
-            g, base = walk.folded(grad[:, :, rows].to(walk.dtype)), _no_infinity(lse[:, :, rows])
-            for places, scores in walk.scores(rows):
-                columns = places.columns
-                p = scores.sub_(base[..., None]).exp_()
-                d_value[:, :, columns] += walk.folded(p).mT @ g
-                dp = (g @ walk.value[:, :, columns].mT).view_as(p)
-                ds = dp.sub_(delta[:, :, rows, None]).mul_(p)
-                if d_bias is not None:
-                    ctx.rule.bias.add_gradient(d_bias, places, ds)
-                ds = walk.folded(ds)
-                d_query[:, :, rows] += (ds @ walk.key[:, :, columns]).view_as(d_query[:, :, rows])
-                d_key[:, :, columns] += ds.mT @ walk.folded(query[:, :, rows].to(walk.dtype))
-        d_query, d_key = d_query.mul_(ctx.scale), d_key.mul_(ctx.scale)
-        grads = (t.to(query.dtype) for t in (d_query, d_key, d_value))
-        return *grads, None if d_bias is None else d_bias.to(bias.dtype), None, None
+        *tensors, mask = ctx.saved_tensors
+        rule = replace(ctx.rule, mask=mask)
+        return *backward_of_tiles(*tensors, rule, ctx.scale, grad, grad_lse, ctx.needs_input_grad[3]), None, None
+
+
+def backward_of_tiles(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, output: Tensor, lse: Tensor,
+    rule: Rule, scale: float, grad: Tensor | None, grad_lse: Tensor | None, of_bias: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
+    """The gradients of query, key, value and, if wanted, of the bias. grad, grad_lse: of output and lse, None for 0."""
+    walk = _Walk(query, key, value, bias, rule, scale)
+    grad = torch.zeros_like(output) if grad is None else grad
+    delta = (grad.to(walk.dtype) * output.to(walk.dtype)).sum(dim=-1)
+    delta = delta if grad_lse is None else delta - grad_lse
+    d_query, d_key, d_value = (torch.zeros_like(t, dtype=walk.dtype) for t in (query, key, value))
+    d_bias = torch.zeros_like(bias, dtype=walk.dtype) if of_bias else None
+    for rows in walk.rows():
+        g, base = walk.folded(grad[:, :, rows].to(walk.dtype)), _no_infinity(lse[:, :, rows])
+        for places, scores in walk.scores(rows):
+            columns = places.columns
+            p = scores.sub_(base[..., None]).exp_()
+            d_value[:, :, columns] += walk.folded(p).mT @ g
+            dp = (g @ walk.value[:, :, columns].mT).view_as(p)
+            ds = dp.sub_(delta[:, :, rows, None]).mul_(p)
+            if d_bias is not None:
+                rule.bias.add_gradient(d_bias, places, ds)
+            ds = walk.folded(ds)
+            d_query[:, :, rows] += (ds @ walk.key[:, :, columns]).view_as(d_query[:, :, rows])
+            d_key[:, :, columns] += ds.mT @ walk.folded(query[:, :, rows].to(walk.dtype))
+    d_query, d_key = d_query.mul_(scale), d_key.mul_(scale)
+    grads = (t.to(query.dtype) for t in (d_query, d_key, d_value))
+    return *grads, None if d_bias is None else d_bias.to(bias.dtype)
 
 
 class _Walk:
