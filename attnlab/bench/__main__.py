@@ -37,7 +37,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m attnlab.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--device", help="cuda or cpu; cuda where there is one, unless given")
+    parser.add_argument("--device", type=_device, help="cuda or cpu; cuda where there is one, unless given")
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--only", type=_names, default=list(SECTIONS), help=f"of {','.join(SECTIONS)}")
     parser.add_argument("--tokens", type=_numbers, default=(), help="lengths of attention, such as 512,16384")
@@ -57,6 +57,15 @@ def _names(text: str) -> list[str]:
     return chosen
 
 
+def _device(text: str) -> torch.device:
+    kind = text.split(":")[0]
+    if kind not in ("cuda", "cpu"):
+        raise argparse.ArgumentTypeError(f"expected cuda or cpu, got {text}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("expected a CUDA device, torch finds none; leave it out to measure the CPU")
+    return torch.device(text)
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
@@ -68,7 +77,7 @@ def _dtypes(text: str) -> tuple[torch.dtype, ...]:
 
 
 def setting_of(asked: argparse.Namespace) -> Setting:
-    device = torch.device(asked.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = asked.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         usual, lengths, widths = (torch.bfloat16, torch.float16), attention.LENGTHS, attention.WIDTHS
     else:

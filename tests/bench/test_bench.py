@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from attnlab.bench import claims, counting, padding, plot, report, timing, windows
+from attnlab.bench.__main__ import main
 from attnlab.bench.attention import Size, case, inputs, textbook
 from attnlab.bench.checking import WrongResult, attention_answer, by_rows
 from attnlab.bench.measuring import Setting, calling, measured
@@ -303,3 +304,11 @@ def test_what_is_promised_of_a_hopper_gpu_is_held_against_its_rows():
     machine = {"device": "NVIDIA H200"}
     assert {one["text"] for one in report.report(machine, {}, rows)["claims"]} >= found.keys()
     assert not {one["text"] for one in report.report({"device": "Xeon"}, {}, rows)["claims"]} & found.keys()
+
+
+@pytest.mark.parametrize(("device", "said"), [("tpu", "expected cuda or cpu, got tpu"), ("cuda", "torch finds none")])
+def test_a_device_that_is_not_there_is_said(device, said, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        main(["--device", device])
+    assert said in capsys.readouterr().err

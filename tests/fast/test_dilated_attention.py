@@ -131,6 +131,11 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(partial(dilated_attention, dilation=2), leaves(7, channels=2))
 
 
+def test_gradcheck_of_the_kernels():
+    pytest.importorskip("triton", reason="needs triton")
+    assert torch.autograd.gradcheck(partial(on_kernels, dilation=2), leaves(7, channels=2), fast_mode=True)
+
+
 @BOTH
 def test_half_precision_errs_at_most_twice_as_much_as_the_unfolded_form(way):
     drawn = leaves(40, dtype=torch.float16)
